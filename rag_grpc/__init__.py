@@ -1,0 +1,3 @@
+"""Retrieval-augmented generation as one gRPC service."""
+
+__version__ = "0.1.0"
