@@ -1,0 +1,1 @@
+"""Adapters of the Embedder port: what turns texts into vectors."""

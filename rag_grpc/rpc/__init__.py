@@ -1,0 +1,1 @@
+"""The gRPC edge: it converts, calls the core, and converts back."""

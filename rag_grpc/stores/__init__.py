@@ -1,0 +1,1 @@
+"""Adapters of the Store port: where documents are kept and found."""

@@ -1,0 +1,170 @@
+"""Every way in which a call can fail, as the domain sees it.
+
+* RagError
+  + InvalidRequest
+    x InvalidField
+    x DimensionMismatch
+    x InvalidFilter
+  + CollectionNotFound
+  + DocumentNotFound
+  + CollectionExists
+  + RevisionMismatch
+  + EmbedderMismatch
+  + NotConfigured
+  + LimitExceeded
+  + RateLimited
+  + StorageFull
+  + NotReady
+  + ModelUnavailable
+  + Unauthenticated
+  + PermissionDenied
+  + DeadlineExceeded
+  + StorageFault
+
+No error knows a status code: `rag_grpc.rpc.status` maps each class to one, in one
+table, and a test fails for a class that has no row there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """A field that breaks its rule.
+
+    `field` is its path from the request (`document.doc_id`), `description` says
+    what is wrong and what would be right.
+    """
+
+    field: str
+    description: str
+
+
+class RagError(Exception):
+    """Base of all errors that a caller may be told of. Never raised itself.
+
+    `message` is for people. `metadata` is for programs, as in google.rpc.ErrorInfo.
+    `retry_after` is in seconds, None where coming back later does not help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        violations: Sequence[FieldViolation] = (),
+        metadata: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.violations = tuple(violations)
+        self.metadata = dict(metadata or {})
+        self.retry_after = retry_after
+
+
+class InvalidRequest(RagError):
+    """The request itself is wrong; sending it again cannot help. Never raised itself."""
+
+
+class InvalidField(InvalidRequest):
+    """Fields break their rules. `violations` names every one of them."""
+
+    @classmethod
+    def of(cls, violations: Sequence[FieldViolation]) -> InvalidField:
+        """Make the error whose message lists all `violations`."""
+        return cls(
+            "; ".join(f"{each.field}: {each.description}" for each in violations), violations=violations
+        )
+
+
+class DimensionMismatch(InvalidRequest):
+    """A vector's length is not the collection's dimension."""
+
+
+class InvalidFilter(InvalidRequest):
+    """The filter does not parse; `metadata["position"]` says where."""
+
+
+class CollectionNotFound(RagError):
+    """There is no collection of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no collection {name!r}", metadata={"collection": name})
+        self.name = name
+
+
+class DocumentNotFound(RagError):
+    """There is no document of that id in the collection."""
+
+    def __init__(self, collection: str, doc_id: str) -> None:
+        super().__init__(
+            f"collection {collection!r} has no document {doc_id!r}",
+            metadata={"collection": collection, "doc_id": doc_id},
+        )
+        self.doc_id = doc_id
+
+
+class CollectionExists(RagError):
+    """A collection of that name exists with another configuration."""
+
+
+class RevisionMismatch(RagError):
+    """The document's revision is not the expected one. 0 means that there is no document."""
+
+    def __init__(self, doc_id: str, *, expected: int, current: int) -> None:
+        super().__init__(
+            f"document {doc_id!r} has revision {current}, not {expected}: read it, then decide",
+            metadata={"current_revision": str(current), "doc_id": doc_id},
+        )
+        self.doc_id = doc_id
+        self.current = current
+
+
+class EmbedderMismatch(RagError):
+    """The collection was written with another embedder than the one at hand."""
+
+
+class NotConfigured(RagError):
+    """This server lacks the capability that the request asks for."""
+
+
+class LimitExceeded(RagError):
+    """More at once than the server takes: split the request."""
+
+
+class RateLimited(RagError):
+    """Too many calls at once; `retry_after` says when to come back."""
+
+
+class StorageFull(RagError):
+    """No room on the disk. Reads go on, writes are refused."""
+
+
+class NotReady(RagError):
+    """Starting, draining or overloaded; `retry_after` says when to come back."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class ModelUnavailable(RagError):
+    """An embedding or language model did not answer. Safe to retry."""
+
+
+class Unauthenticated(RagError):
+    """No credentials, or wrong ones."""
+
+
+class PermissionDenied(RagError):
+    """These credentials may not do that."""
+
+
+class DeadlineExceeded(RagError):
+    """The caller's deadline passed before the work was done."""
+
+
+class StorageFault(RagError):
+    """The store failed in a way that nobody foresaw; whether a write happened is not known."""

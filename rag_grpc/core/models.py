@@ -1,0 +1,405 @@
+"""The nouns of the domain, as values that never change.
+
+Frozen dataclasses: whoever holds one may keep it across threads and awaits.
+Times are integers, nanoseconds since the epoch, UTC. Vectors are numpy arrays
+of float32, C-contiguous; nobody writes into an array after it went into one of
+these. Metadata exists in two forms: as `dict` where rules look into it, and
+*packed*, the edge's own bytes (a serialised google.protobuf.Struct), everywhere
+else, so that it crosses from the database to the wire without being taken apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector: TypeAlias = NDArray[np.float32]
+JsonValue: TypeAlias = "bool | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+MetadataDict: TypeAlias = dict[str, JsonValue]
+
+DEFAULT_COLLECTION = "default"
+NO_EMBEDDER = "none"
+
+
+class Metric(Enum):
+    """How near two embeddings are; scores are always larger for nearer."""
+
+    COSINE = "cosine"
+    """Cosine similarity, -1 to 1."""
+    DOT = "dot"
+    """Inner product."""
+    EUCLIDEAN = "euclidean"
+    """Negated squared Euclidean distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """How a document's text becomes chunks. 0 means the default."""
+
+    max_characters: int = 0
+    overlap_characters: int = 0
+    max_tokens: int = 0
+    without_context: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextSpan:
+    """A chunk-to-be: `text[start:end]`, in code points, and the headings it stands under, outermost first."""
+
+    start: int
+    end: int
+    headings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """What a caller asks a collection to be. Unset parts (empty, 0 or None) are the server's choice."""
+
+    name: str
+    embedder: str = ""
+    dimension: int = 0
+    metric: Metric | None = None
+    chunking: Chunking | None = None
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection as stored: all of it is fixed from creation.
+
+    `id` is the store's own number, never used twice. `uid` is new with each creation.
+    """
+
+    id: int
+    uid: str
+    name: str
+    embedder: str
+    embedder_fingerprint: str
+    dimension: int
+    metric: Metric
+    chunking: Chunking
+    language: str
+    create_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionCounts:
+    """Live documents and chunks, as of the last answered write."""
+
+    documents: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkDraft:
+    """A chunk that the caller made. `vector` has shape (dimension,)."""
+
+    text: str
+    start: int | None = None
+    end: int | None = None
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDraft:
+    """A document as a caller sends it: checked against the field rules, not yet split or embedded."""
+
+    doc_id: str
+    text: str = ""
+    media_type: str = "text/plain"
+    title: str = ""
+    metadata: MetadataDict = field(default_factory=dict)
+    chunks: tuple[ChunkDraft, ...] = ()
+    embedder_fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChunk:
+    """A chunk that is ready to be stored; its ordinal is its place in the document."""
+
+    text: str
+    start: int | None
+    end: int | None
+    headings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDocument:
+    """A document that is ready to be stored.
+
+    `vectors` has shape (len(chunks), dimension), row for chunk; None where the caller of the store
+    believes that the stored document has the same `embedding_key`, so that chunks and vectors can stay.
+    The two hashes are 32 bytes each; `rag_grpc.core.hashing` says what they cover.
+    """
+
+    doc_id: str
+    text: str
+    media_type: str
+    title: str
+    packed_metadata: bytes
+    content_hash: bytes
+    embedding_key: bytes
+    chunks: tuple[PreparedChunk, ...]
+    vectors: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as stored. `text` is empty where it was not asked for."""
+
+    doc_id: str
+    text: str
+    media_type: str
+    title: str
+    packed_metadata: bytes
+    revision: int
+    content_hash: bytes
+    chunk_count: int
+    create_time: int
+    update_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk as stored. `text` is empty and `vector` None where they were not asked for."""
+
+    ordinal: int
+    text: str
+    start: int | None
+    end: int | None
+    headings: tuple[str, ...] = ()
+    vector: Vector | None = None
+
+
+# ---------------------------------------------------------------------------- writes
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRef:
+    """A document, and on what condition: `expected_revision` 0 means that it must not exist."""
+
+    doc_id: str
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentMatch:
+    """A document that a deletion settled on: it is removed while its content is still that one.
+
+    `content_revision` is the revision at which its text and chunks were last written; a change of
+    metadata alone keeps it.
+    """
+
+    doc_id: str
+    content_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutDocument:
+    """Store `document`, replacing the one with its id if there is one. Answered by PutOutcome."""
+
+    collection: Collection
+    document: PreparedDocument
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PatchMetadata:
+    """Merge `patch` into a document's metadata (RFC 7396), or `replace` it. Answered by PatchOutcome."""
+
+    collection: Collection
+    doc_id: str
+    patch: MetadataDict
+    replace: bool = False
+    expected_revision: int | None = None
+    max_packed_bytes: int | None = None
+    """The merged metadata may not be longer than this, packed: else LimitExceeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRefs:
+    """Remove these documents: all of them, or none where an expected revision does not hold.
+
+    Answered by DeleteOutcome. With `validate_only` they are counted and stay.
+    """
+
+    collection: Collection
+    refs: tuple[DocumentRef, ...]
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMatches:
+    """Remove those of these documents that are still as they were matched. Answered by DeleteOutcome."""
+
+    collection: Collection
+    matches: tuple[DocumentMatch, ...]
+
+
+Write: TypeAlias = PutDocument | PatchMetadata | DeleteRefs | DeleteMatches
+
+
+class IngestStatus(Enum):
+    """What became of a document that was stored."""
+
+    CREATED = "created"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class PutOutcome:
+    """What became of a PutDocument."""
+
+    status: IngestStatus
+    revision: int
+    chunk_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class VectorsNeeded:
+    """The answer to a PutDocument without vectors whose key is not the stored one: embed, then put again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchOutcome:
+    """The document's revision and all of its metadata now."""
+
+    revision: int
+    packed_metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOutcome:
+    """How many documents the selector matched, and how many were removed."""
+
+    matched: int
+    deleted: int
+
+
+Outcome: TypeAlias = PutOutcome | VectorsNeeded | PatchOutcome | DeleteOutcome
+
+
+# ---------------------------------------------------------------------------- searches
+
+
+class SearchStrategy(Enum):
+    """How the store went about the dense side of a query."""
+
+    ANN = "ann"
+    EXACT = "exact"
+    ANN_THEN_EXACT = "ann_then_exact"
+
+
+@dataclass(frozen=True, slots=True)
+class DenseQuery:
+    """What to look for, as an embedding of shape (dimension,).
+
+    `ef` 0 means the store's default. `exact` compares every vector.
+    """
+
+    vector: Vector
+    ef: int = 0
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Chunks that one side of a search found, best first, as arrays of one length.
+
+    `chunks` int64: chunk ids. `documents` int64: a key that two chunks share when they belong to one
+    document. `scores` float32: larger is better.
+    """
+
+    chunks: NDArray[np.int64]
+    documents: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A candidate that made it into the answer; the parts are None where that search did not find it."""
+
+    chunk: int
+    document: int
+    score: float
+    dense: float | None = None
+    dense_rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HitParts:
+    """Which parts of the stored rows a search shall bring back beside ids and scores."""
+
+    text: bool = True
+    title: bool = True
+    metadata: bool = True
+    vectors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that was found. Parts that were not asked for are empty, `packed_metadata` None."""
+
+    doc_id: str
+    score: float
+    chunk: Chunk
+    title: str
+    packed_metadata: bytes | None
+    dense: float | None = None
+    dense_rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What one search came to. `stages` maps a stage's name to its seconds."""
+
+    hits: tuple[Hit, ...]
+    strategy: SearchStrategy
+    stages: Mapping[str, float]
+
+
+# ---------------------------------------------------------------------------- state
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What the store can do now. The reasons are for people, empty where all is well."""
+
+    can_read: bool
+    can_write: bool
+    read_reason: str = ""
+    write_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStats:
+    """What a dashboard wants to know of one collection.
+
+    `graph` counts chunks in the graph, dead ones included, `graph_dead` the dead ones, `tail` those that
+    are searched exactly because they are not in the graph yet. `snapshot_time` is None where there is none.
+    """
+
+    name: str
+    documents: int
+    chunks: int
+    graph: int = 0
+    graph_dead: int = 0
+    tail: int = 0
+    snapshot_time: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """What a dashboard wants to know of the store: queue depths in items, sizes in bytes."""
+
+    collections: tuple[CollectionStats, ...]
+    writes_waiting: int = 0
+    searches_waiting: int = 0
+    disk_free_bytes: int | None = None
+    disk_used_bytes: int | None = None

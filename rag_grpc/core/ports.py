@@ -1,0 +1,271 @@
+"""What the core asks of the outside: small Protocols, one a role.
+
+Their docstrings are normative. Each "must" has a test in tests/contracts, which
+every adapter runs. A promise holds for every adapter unless it is marked
+*(embedded)*: then only the embedded store makes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_grpc.core.errors import RagError
+from rag_grpc.core.models import (
+    Candidates,
+    Chunk,
+    Chunking,
+    Collection,
+    CollectionCounts,
+    CollectionSpec,
+    DenseQuery,
+    Document,
+    DocumentMatch,
+    HitParts,
+    MetadataDict,
+    Outcome,
+    SearchResult,
+    Selected,
+    StoreStats,
+    StoreStatus,
+    TextSpan,
+    Write,
+)
+
+Select = Callable[[Candidates], Sequence[Selected]]
+"""Cut candidates to the hits of an answer: pure, fast, called in a search thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search: where, for what, how many candidates the selection wants, and what to bring back.
+
+    `candidates` is how many of the best chunks `select` must be given, where there are so many.
+    """
+
+    collection: Collection
+    dense: DenseQuery
+    candidates: int
+    select: Select
+    parts: HitParts = field(default_factory=HitParts)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPage:
+    """Some chunks of a document in order of ordinal, and whether more follow."""
+
+    chunks: tuple[Chunk, ...]
+    revision: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPage:
+    """Some documents in order of doc_id by UTF-8 bytes, and whether more follow."""
+
+    documents: tuple[Document, ...]
+    more: bool
+
+
+class MetadataCodec(Protocol):
+    """Turns metadata into the edge's own bytes and back.
+
+    `unpack(pack(metadata))` must equal `metadata`. Both must be callable from any thread.
+    """
+
+    def pack(self, metadata: MetadataDict) -> bytes:
+        """Pack metadata that holds no null on its top level and no number that is not finite."""
+
+    def unpack(self, packed: bytes) -> MetadataDict:
+        """Take packed metadata apart."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors.
+
+    Must be deterministic: the same text gives the same vector under one fingerprint, alone or in a batch.
+    """
+
+    @property
+    def name(self) -> str:
+        """What a collection calls it."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of its vectors, 1 to 4096."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Must change whenever its vectors do."""
+
+    @property
+    def max_batch(self) -> int:
+        """Texts that one call should hold at most."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts, each of any length: shape (len(texts), dimension), C-contiguous, finite, never zero.
+
+        Blocks, and is called in worker threads, so it must be safe to call from several at once.
+        Must raise ModelUnavailable, and nothing else, where the model does not answer.
+        """
+
+
+class Splitter(Protocol):
+    """Cuts a text into spans that are embedded and found one by one."""
+
+    @property
+    def version(self) -> str:
+        """Must change whenever the spans do."""
+
+    def split(self, text: str, media_type: str, chunking: Chunking) -> list[TextSpan]:
+        """Cut `text` into spans, in order. Blocks; called in worker threads.
+
+        At least one span for a text of more than white space; no span of white space alone; none longer
+        than `chunking` allows. Every character that is not white space must lie in a span.
+        """
+
+
+class Telemetry(Protocol):
+    """Takes what the service measures of itself. Every method must be cheap and callable from any thread."""
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Record how long a stage of a write or a query took."""
+
+    def batch(self, kind: str, size: int) -> None:
+        """Record how many items were worked on together: "write", "search" or "embed"."""
+
+    def turned_away(self, reason: str) -> None:
+        """Count a call or an item that was refused for want of room or readiness."""
+
+    def event(self, name: str) -> None:
+        """Count something rare that an operator may want to alert on, such as "graph_rebuilt"."""
+
+
+class Store(Protocol):
+    """Keeps collections, documents, chunks and embeddings, and finds chunks by nearness.
+
+    **Order and visibility.** Writes are applied in the order of `submit`. A search or read that begins
+    after a write's future was resolved must see it, whole. No search or read may see a part of a write:
+    it sees one version of each document, with that version's chunks and metadata, and nothing else.
+
+    **Durability** *(embedded)*. When the future of a write is resolved, it is on disk (fsync) and survives
+    the process being killed at any moment.
+
+    **Revisions.** Every change of a document gives it a number larger than any that its doc_id ever had,
+    also across deletion.
+
+    **Collections.** `Collection` values are looked up by name once a call and handed to the other methods.
+    Where that collection has been removed since, a method must raise CollectionNotFound, even if another
+    one of the same name was made.
+
+    **State.** Before `open` has returned, and after `close` was called, every other method but `status`,
+    `subscribe` and `stats` must raise NotReady. Everything is called on one event loop, save where a
+    docstring says otherwise.
+    """
+
+    @property
+    def name(self) -> str:
+        """What GetServerInfo calls it."""
+
+    async def open(self) -> None:
+        """Load what is there, until every method can be served. The collection "default" is NOT made here."""
+
+    async def close(self) -> None:
+        """Finish the writes that were submitted, keep all that is worth keeping, release everything."""
+
+    def status(self) -> StoreStatus:
+        """What works now."""
+
+    def subscribe(self, listener: Callable[[StoreStatus], None]) -> None:
+        """Call `listener` on the event loop after each change of `status`."""
+
+    def stats(self) -> StoreStats:
+        """Counts for dashboards; must be cheap, and callable from any thread."""
+
+    # -- collections
+
+    async def create_collection(self, spec: CollectionSpec, fingerprint: str) -> Collection:
+        """Make a collection; every part of `spec` is set, `dimension` included.
+
+        Must raise CollectionExists where one of that name is there: comparing is the core's work.
+        """
+
+    def collection(self, name: str) -> Collection:
+        """Look a collection up. Must not block. Must raise CollectionNotFound."""
+
+    def counts(self, collection: Collection) -> CollectionCounts:
+        """How much is in it. Must not block."""
+
+    def collections(self) -> list[Collection]:
+        """All collections, by name. Must not block."""
+
+    async def delete_collection(self, collection: Collection) -> None:
+        """Remove it and all that is in it. Writes to it that wait are failed with CollectionNotFound."""
+
+    # -- writes
+
+    def submit(self, write: Write) -> asyncio.Future[Outcome]:
+        """Take a write into the queue, now, without waiting; the future is its outcome.
+
+        Each kind of write must be answered by its kind of outcome. Must raise through the future:
+        RevisionMismatch where an expected revision does not hold (a PutDocument of the content that is
+        stored is UNCHANGED all the same), DocumentNotFound (PatchMetadata), CollectionNotFound,
+        LimitExceeded (a PatchMetadata whose result is too long), StorageFull, NotReady. After any of these
+        nothing was written.
+
+        A PutDocument is decided by its hashes: `content_hash` equal to the stored one is UNCHANGED;
+        `embedding_key` alone equal replaces text, title and metadata and keeps chunks and vectors;
+        neither replaces all, and without vectors is VectorsNeeded.
+
+        Cancelling the future withdraws a write that was not begun; one that was begun completes.
+        """
+
+    # -- reads
+
+    async def search(self, searches: Sequence[Search]) -> list[SearchResult | RagError]:
+        """Answer searches, each by itself, in their order: a failure of one is its result.
+
+        Hits stand in the order in which `select` put them. `dense.exact` must compare every vector.
+        Scores are those of the collection's metric: see Metric. Candidates stand by score, larger first,
+        then by chunk id.
+        """
+
+    async def embedding_key(self, collection: Collection, doc_id: str) -> bytes | None:
+        """The stored document's embedding key, None where there is no document."""
+
+    async def documents(
+        self, collection: Collection, doc_ids: Sequence[str], *, include_text: bool
+    ) -> list[Document | None]:
+        """Read documents by id, None for those that are not there, all of one moment."""
+
+    async def list_documents(
+        self, collection: Collection, *, after: str | None, limit: int, include_text: bool, max_bytes: int
+    ) -> DocumentPage:
+        """Read up to `limit` documents whose ids follow `after`, by UTF-8 bytes.
+
+        A page ends early, though not before its first document, where texts, titles and metadata would
+        exceed `max_bytes`.
+        """
+
+    async def list_chunks(
+        self,
+        collection: Collection,
+        doc_id: str,
+        *,
+        first: int,
+        limit: int,
+        include_vectors: bool,
+        max_bytes: int,
+    ) -> ChunkPage:
+        """Read up to `limit` chunks from ordinal `first` on, with the revision they are of.
+
+        Ends early as list_documents does. Must raise DocumentNotFound.
+        """
+
+    async def matches(self, collection: Collection) -> list[DocumentMatch]:
+        """Every document of the collection, for a deletion that settles what it removes at its start."""
