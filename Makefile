@@ -1,0 +1,133 @@
+# Every way into the project is a word here; `make help` lists them. CI calls the
+# same words, so what fails there is repeated here by typing its name.
+#
+# .venv is made where it is missing and renewed when a pyproject.toml changes.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+PROTO_VENV := .venv-proto
+PROTO_READY := $(PROTO_VENV)/.ready
+# Programs that are not Python's (grpcurl, ghz, ...), see `make tools`.
+export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/.tools/bin:$(PATH)
+
+# Quiet and the same everywhere: no upgrade notices, no questions.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+# How often the process tests kill the server; `make soak` does it ten times as often.
+RAG_KILLS ?= 50
+# More arguments for a target's program, as in `make test ARGS="-k chunking -x"`.
+ARGS ?=
+
+.PHONY: help
+help: ## list these words
+	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Use it
+
+.PHONY: setup
+setup: $(READY) ## make .venv with everything; says what the machine lacks
+
+.PHONY: demo
+demo: $(READY) ## see it work: real documents in, questions answered, a restart
+	@$(PY) tools/demo.py $(ARGS)
+
+.PHONY: serve
+serve: $(READY) ## run the server on 127.0.0.1:50051, data in ./rag-data
+	@$(VENV)/bin/rag-grpc serve $(ARGS)
+
+##@ Check it
+
+.PHONY: test
+test: $(READY) ## run every test but the soak tests
+	@RAG_KILLS=$(RAG_KILLS) $(PY) -m pytest -m "not soak" $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(READY) ## run the tests that take less than a few seconds each
+	@$(PY) -m pytest -m "not soak and not slow" $(ARGS)
+
+.PHONY: soak
+soak: $(READY) ## run the long forms, 500 kills among them (hours)
+	@RAG_SOAK=1 RAG_KILLS=500 $(PY) -m pytest -m soak $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## check style, formatting, import layers and the protos
+	@ruff check .
+	@ruff format --check .
+	@lint-imports --no-logo
+	@buf lint
+
+.PHONY: types
+types: $(READY) ## check types, strictly
+	@mypy
+	@mypy --explicit-package-bases tests tools benchmarks
+
+##@ Change the contract
+
+.PHONY: proto
+proto: $(PROTO_READY) ## write the stubs anew from proto/
+	@$(PROTO_VENV)/bin/python tools/generate_stubs.py
+
+.PHONY: proto-check
+proto-check: $(PROTO_READY) ## fail where the committed stubs differ from proto/
+	@$(PROTO_VENV)/bin/python tools/generate_stubs.py --check
+
+.PHONY: proto-breaking
+proto-breaking: $(READY) ## fail where callers of the last release would break (AGAINST=a git ref)
+	@tools/check_breaking.sh $(AGAINST)
+
+##@ Measure it
+
+.PHONY: bench
+bench: $(READY) ## measure what the project promises, as ratios to hnswlib alone
+	@$(PY) -m benchmarks $(ARGS)
+
+.PHONY: bench-full
+bench-full: $(READY) ## measure everything (long)
+	@$(PY) -m benchmarks --full $(ARGS)
+
+##@ Ship it
+
+.PHONY: image
+image: ## build the container image rag-grpc with Docker
+	@docker build --tag rag-grpc $(ARGS) .
+
+.PHONY: image-check
+image-check: ## build and start the image without Docker (root on Debian)
+	@tools/image_check.sh
+
+.PHONY: tools
+tools: ## install grpcurl, ghz, grpc-health-probe and promtool for the tests
+	@tools/install_tools.sh
+
+.PHONY: ci
+ci: ## do what CI does: everything above that can fail a change
+	@bash .ci/run
+
+# Files that the words above need.
+
+# --no-cache-dir: pip would keep hnswlib as built for this processor, and hand that
+# wheel to another one, where it dies of an illegal instruction.
+$(READY): pyproject.toml clients/python/pyproject.toml tools/build-constraints.txt
+	@python=$$(tools/check_prerequisites.sh) || exit 1; \
+	echo "Making $(VENV); hnswlib is compiled, which takes about a minute ..."; \
+	test -x $(PY) || "$$python" -m venv $(VENV) || exit 1; \
+	$(PY) -m pip install -q --upgrade 'pip>=25.3' || exit 1; \
+	$(PY) -m pip install -q --no-cache-dir --build-constraint tools/build-constraints.txt \
+	    -e 'clients/python[cli]' -e . --group dev || exit 1
+	@touch $@
+
+$(PROTO_READY): pyproject.toml
+	@python=$$(tools/check_prerequisites.sh) || exit 1; \
+	echo "Making $(PROTO_VENV) for the pinned protobuf compiler ..."; \
+	test -x $(PROTO_VENV)/bin/python || "$$python" -m venv $(PROTO_VENV) || exit 1; \
+	$(PROTO_VENV)/bin/python -m pip install -q --upgrade 'pip>=25.3' || exit 1; \
+	$(PROTO_VENV)/bin/python -m pip install -q --group proto || exit 1
+	@touch $@
