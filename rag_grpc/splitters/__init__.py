@@ -1,0 +1,1 @@
+"""Adapters of the Splitter port: what cuts a document's text into chunks."""
