@@ -16,7 +16,6 @@ class Drain:
     def __init__(self) -> None:
         self._begun = asyncio.Event()
 
-    @property
     def begun(self) -> bool:
         """Whether the server drains."""
         return self._begun.is_set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
@@ -94,7 +94,7 @@ class Call:
     def __init__(
         self,
         method: Method,
-        request: bytes | AsyncIterator[bytes],
+        request: Any,
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
         self.method = method
