@@ -1,0 +1,248 @@
+"""The documents of one collection in the memory store: versions, writes, searches, pages.
+
+Every method does its work in one go, without awaiting, so what it sees and leaves
+behind is whole.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_grpc.core.decisions import PutAction, check_revision, decide_put
+from rag_grpc.core.errors import DocumentNotFound, LimitExceeded
+from rag_grpc.core.hashing import canonical_metadata, content_hash
+from rag_grpc.core.metadata import patched
+from rag_grpc.core.models import (
+    Chunk,
+    Collection,
+    DeleteMatches,
+    DeleteOutcome,
+    DeleteRefs,
+    Document,
+    DocumentMatch,
+    IngestStatus,
+    Outcome,
+    PatchMetadata,
+    PatchOutcome,
+    PreparedDocument,
+    PutDocument,
+    PutOutcome,
+    SearchResult,
+    SearchStrategy,
+    VectorsNeeded,
+    Write,
+)
+from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec, Search
+from rag_grpc.stores.exact_matrix import ExactMatrix
+from rag_grpc.stores.stored_document import StoredDocument, version_of
+
+
+class Contents:
+    """All that is in one collection. `numbers` gives revisions, each larger than any before."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        *,
+        numbers: Iterator[int],
+        codec: MetadataCodec,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.collection = collection
+        self.documents: dict[str, StoredDocument] = {}
+        self.chunks = 0
+        self._by_key: dict[int, StoredDocument] = {}
+        self._matrix = ExactMatrix(collection.dimension, collection.metric)
+        self._ordered: list[str] | None = None
+        self._next_chunk = 1
+        self._numbers = numbers
+        self._codec = codec
+        self._clock = clock
+
+    # -- writes
+
+    def apply(self, write: Write) -> Outcome:
+        """Do what `write` says. Raises what `Store.submit` lists; then nothing was changed."""
+        match write:
+            case PutDocument():
+                return self._put(write)
+            case PatchMetadata():
+                return self._patch(write)
+            case DeleteRefs():
+                return self._delete_refs(write)
+            case DeleteMatches():
+                return self._delete_matches(write)
+
+    def _put(self, write: PutDocument) -> PutOutcome | VectorsNeeded:
+        document = write.document
+        stored = self.documents.get(document.doc_id)
+        action = decide_put(write, version_of(stored))
+        if stored is not None and action is PutAction.KEEP:
+            return PutOutcome(IngestStatus.UNCHANGED, stored.revision, len(stored.document.chunks))
+        if stored is not None and action is PutAction.DESCRIBE:
+            described = replace(document, chunks=stored.document.chunks, vectors=stored.document.vectors)
+            revision = self._keep(stored, described, of_content=True)
+            return PutOutcome(IngestStatus.REPLACED, revision, len(described.chunks))
+        if document.vectors is None:
+            return VectorsNeeded()
+        if stored is not None:
+            self._remove(document.doc_id)
+        revision = self._add(document, document.vectors, stored)
+        status = IngestStatus.CREATED if stored is None else IngestStatus.REPLACED
+        return PutOutcome(status, revision, len(document.chunks))
+
+    def _patch(self, write: PatchMetadata) -> PatchOutcome:
+        stored = self.documents.get(write.doc_id)
+        if stored is None:
+            raise DocumentNotFound(self.collection.name, write.doc_id)
+        check_revision(write.doc_id, write.expected_revision, stored.version)
+        document = stored.document
+        before = self._codec.unpack(document.packed_metadata)
+        after = patched(before, write.patch, replace=write.replace)
+        canonical = canonical_metadata(after)
+        # Not `before == after`: to Python, True equals 1.
+        if canonical == canonical_metadata(before):
+            return PatchOutcome(stored.revision, document.packed_metadata)
+        packed = self._codec.pack(after)
+        if write.max_packed_bytes is not None and len(packed) > write.max_packed_bytes:
+            raise LimitExceeded(
+                f"the metadata of {write.doc_id!r} would take {len(packed)} bytes,"
+                f" more than {write.max_packed_bytes}"
+            )
+        hashed = content_hash(
+            document.embedding_key,
+            text=document.text,
+            title=document.title,
+            media_type=document.media_type,
+            metadata=canonical,
+        )
+        described = replace(document, packed_metadata=packed, content_hash=hashed)
+        return PatchOutcome(self._keep(stored, described, of_content=False), packed)
+
+    def _delete_refs(self, write: DeleteRefs) -> DeleteOutcome:
+        for ref in write.refs:
+            stored = self.documents.get(ref.doc_id)
+            check_revision(ref.doc_id, ref.expected_revision, version_of(stored))
+        matched = {ref.doc_id for ref in write.refs if ref.doc_id in self.documents}
+        if write.validate_only:
+            return DeleteOutcome(matched=len(matched), deleted=0)
+        for doc_id in matched:
+            self._remove(doc_id)
+        return DeleteOutcome(matched=len(matched), deleted=len(matched))
+
+    def _delete_matches(self, write: DeleteMatches) -> DeleteOutcome:
+        deleted = 0
+        for match in write.matches:
+            stored = self.documents.get(match.doc_id)
+            if stored is not None and stored.content_revision == match.content_revision:
+                self._remove(match.doc_id)
+                deleted += 1
+        return DeleteOutcome(matched=len(write.matches), deleted=deleted)
+
+    def _add(
+        self, document: PreparedDocument, vectors: NDArray[np.float32], replaced: StoredDocument | None
+    ) -> int:
+        revision, now = next(self._numbers), self._clock()
+        first_chunk = self._next_chunk
+        self._next_chunk += len(document.chunks)
+        stored = StoredDocument(
+            key=revision,
+            first_chunk=first_chunk,
+            document=document,
+            revision=revision,
+            content_revision=revision,
+            create_time=now if replaced is None else replaced.create_time,
+            update_time=now,
+        )
+        self.documents[document.doc_id] = self._by_key[stored.key] = stored
+        self._matrix.append(vectors, first_chunk=first_chunk, document=stored.key)
+        self.chunks += len(document.chunks)
+        self._ordered = None
+        return revision
+
+    def _keep(self, stored: StoredDocument, document: PreparedDocument, *, of_content: bool) -> int:
+        # A new version with the same chunks, so with the same key.
+        revision = next(self._numbers)
+        kept = replace(
+            stored,
+            document=document,
+            revision=revision,
+            content_revision=revision if of_content else stored.content_revision,
+            update_time=self._clock(),
+        )
+        self.documents[document.doc_id] = self._by_key[kept.key] = kept
+        return revision
+
+    def _remove(self, doc_id: str) -> None:
+        stored = self.documents.pop(doc_id)
+        del self._by_key[stored.key]
+        count = len(stored.document.chunks)
+        self._matrix.remove(first_chunk=stored.first_chunk, count=count)
+        self.chunks -= count
+        self._ordered = None
+
+    # -- reads
+
+    def search(self, search: Search) -> SearchResult:
+        """Compare every vector, select, and bring back what was selected."""
+        begin = time.perf_counter()
+        candidates = self._matrix.nearest(search.dense.vector, search.candidates)
+        selected = search.select(candidates)
+        found = time.perf_counter()
+        hits = tuple(self._by_key[each.document].hit(each, search.parts) for each in selected)
+        stages = {"dense": found - begin, "fetch": time.perf_counter() - found}
+        return SearchResult(hits, SearchStrategy.EXACT, stages)
+
+    def list_documents(
+        self, *, after: str | None, limit: int, include_text: bool, max_bytes: int
+    ) -> DocumentPage:
+        """Read a page of documents; see Store.list_documents."""
+        ids = self._ids_in_order()
+        begin = 0 if after is None else bisect_right(ids, after)
+        documents: list[Document] = []
+        room = max_bytes
+        for doc_id in ids[begin : begin + limit]:
+            document = self.documents[doc_id].read(include_text=include_text)
+            room -= _size(document.text) + _size(document.title) + len(document.packed_metadata)
+            if room < 0 and documents:
+                break
+            documents.append(document)
+        return DocumentPage(tuple(documents), more=begin + len(documents) < len(ids))
+
+    def list_chunks(
+        self, doc_id: str, *, first: int, limit: int, include_vectors: bool, max_bytes: int
+    ) -> ChunkPage:
+        """Read a page of chunks; see Store.list_chunks. Raises DocumentNotFound."""
+        stored = self.documents.get(doc_id)
+        if stored is None:
+            raise DocumentNotFound(self.collection.name, doc_id)
+        count = len(stored.document.chunks)
+        chunks: list[Chunk] = []
+        room = max_bytes
+        for ordinal in range(first, min(first + limit, count)):
+            chunk = stored.chunk(ordinal, text=True, vector=include_vectors)
+            room -= _size(chunk.text) + (0 if chunk.vector is None else chunk.vector.nbytes)
+            if room < 0 and chunks:
+                break
+            chunks.append(chunk)
+        return ChunkPage(tuple(chunks), revision=stored.revision, more=first + len(chunks) < count)
+
+    def matches(self) -> list[DocumentMatch]:
+        """Every document and the revision of its content."""
+        return [DocumentMatch(doc_id, each.content_revision) for doc_id, each in self.documents.items()]
+
+    def _ids_in_order(self) -> list[str]:
+        # By UTF-8 bytes, which is by code points, which is how Python compares strings.
+        if self._ordered is None:
+            self._ordered = sorted(self.documents)
+        return self._ordered
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
