@@ -1,3 +1,43 @@
-"""Client of rag-grpc."""
+"""Client of rag-grpc: documents in, the right passages out.
 
-__version__ = "0.1.0"
+`RagClient` is for threads, `AsyncRagClient` for asyncio; they have the same methods. Neither needs numpy, and
+both take and give its arrays. The exceptions are in `rag_client.errors`.
+"""
+
+from rag_client.asynchronous.client import AsyncRagClient
+from rag_client.blocking.client import RagClient
+from rag_client.errors import RagClientError
+from rag_client.models import (
+    Chunk,
+    Chunking,
+    Collection,
+    Document,
+    DocumentRef,
+    IngestItem,
+    IngestResult,
+    ServerInfo,
+)
+from rag_client.queries import Fusion, Hit, QueryFields, QueryResult, Rerank
+from rag_client.streaming.policy import IngestPolicy
+from rag_client.version import __version__
+
+__all__ = [
+    "AsyncRagClient",
+    "Chunk",
+    "Chunking",
+    "Collection",
+    "Document",
+    "DocumentRef",
+    "Fusion",
+    "Hit",
+    "IngestItem",
+    "IngestPolicy",
+    "IngestResult",
+    "QueryFields",
+    "QueryResult",
+    "RagClient",
+    "RagClientError",
+    "Rerank",
+    "ServerInfo",
+    "__version__",
+]
