@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
+from grpc.aio import EOF  # type: ignore[attr-defined] # the type stubs lack it
 
 from rag_grpc.core.errors import FieldViolation, InvalidField, LimitExceeded
 from rag_grpc.rpc.interceptors import call as current
@@ -166,7 +167,7 @@ class StreamContext:
     async def read(self) -> Any:
         """Read the next request, or grpc.aio.EOF. Raises InvalidField and LimitExceeded."""
         received = await self._call.context.read()
-        return received if received is grpc.aio.EOF else self._decode(self._call, received)
+        return received if received is EOF else self._decode(self._call, received)
 
     async def write(self, message: Any) -> None:
         """Write a response; returns when gRPC's flow control took it."""

@@ -43,15 +43,24 @@ class Method:
 
     @classmethod
     def of(cls, path: str, handler: grpc.RpcMethodHandler[Any, Any]) -> Method:
-        """Describe what `handler` serves; the contract's own options say whether it only reads."""
+        """Describe what `handler` serves."""
         service, name = path[1:].rsplit("/", 1)
-        streams = handler.request_streaming or handler.response_streaming
+        return cls.named(
+            service,
+            name,
+            request_streaming=handler.request_streaming,
+            response_streaming=handler.response_streaming,
+        )
+
+    @classmethod
+    def named(cls, service: str, name: str, *, request_streaming: bool, response_streaming: bool) -> Method:
+        """Describe a method; the contract's own options say whether it only reads."""
         return cls(
-            path=path,
+            path=f"/{service}/{name}",
             service=service,
             name=name,
-            type=get_method_type(handler.request_streaming, handler.response_streaming),
-            work=_work(service, name, streams=streams),
+            type=get_method_type(request_streaming, response_streaming),
+            work=_work(service, name, streams=request_streaming or response_streaming),
         )
 
 
