@@ -1,0 +1,64 @@
+"""Connections to the one SQLite database, the truth of this store.
+
+apsw, because it brings its own SQLite: those that systems ship may still have the
+WAL-reset bug (fixed in 3.51.3), by which two connections that write or checkpoint
+at one instant can lose committed pages. The rule that avoids it holds all the same:
+exactly one connection writes and checkpoints, all others are query-only.
+
+WAL with synchronous=FULL: a COMMIT that returned has been fsynced, so it survives a
+power cut, and readers never wait for the writer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+from rag_grpc.stores.embedded.migrations import migrate
+
+PAGE_SIZE = 8192
+"""Rows with vectors and texts of a few kB fit better than in SQLite's 4096; fixed by the first write."""
+
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+"""To which the log is cut back after a checkpoint, so that one large write does not hold disk for ever."""
+
+CHECKPOINT_PAGES = 4000
+"""Some 32 MB of log between checkpoints: fewer of them make bulk loads faster."""
+
+STATEMENTS_KEPT = 256
+
+
+def open_writer(path: Path, *, vfs: str | None = None) -> apsw.Connection:
+    """Open the one connection that writes, and bring the schema up to date.
+
+    `vfs` names another file layer, for tests that make the disk fail. Raises NotConfigured for a newer
+    schema, apsw.Error for what SQLite cannot open.
+    """
+    connection = apsw.Connection(str(path), vfs=vfs, statementcachesize=STATEMENTS_KEPT)
+    connection.set_busy_timeout(5000)
+    connection.pragma("page_size", PAGE_SIZE)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+    connection.pragma("journal_size_limit", WAL_LIMIT_BYTES)
+    connection.pragma("cache_size", -64 * 1024)
+    connection.pragma("temp_store", "memory")
+    migrate(connection)
+    return connection
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """Open a connection that reads and never checkpoints; it belongs to one thread at a time."""
+    connection = apsw.Connection(str(path), statementcachesize=STATEMENTS_KEPT)
+    connection.set_busy_timeout(5000)
+    connection.pragma("query_only", True)
+    connection.pragma("wal_autocheckpoint", 0)
+    connection.pragma("cache_size", -16 * 1024)
+    return connection
+
+
+def last_seq(connection: apsw.Connection) -> int:
+    """Return the seq of the last committed change."""
+    (seq,) = connection.execute("SELECT value FROM counter WHERE name = 'seq'").fetchall()[0]
+    return int(str(seq))

@@ -1,0 +1,157 @@
+"""Finding the nearest chunks in one view: through the graph, and exactly.
+
+Exact comparison is one matrix product a block of rows. It serves small collections,
+the *tail* (chunks that are not in the graph yet), callers who ask for it, and the
+rare query that the graph answers with too few: a graph's list can lose members to
+chunks that died or were born after the view, and then the view is compared whole,
+so that a search never returns fewer hits than there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_grpc.core.models import Candidates, Metric, SearchStrategy
+from rag_grpc.stores.embedded.graph import Graph, scores_of
+from rag_grpc.stores.embedded.vector_file import Ids, Rows, Slots
+
+BLOCK_VALUES = 4_000_000
+"""Numbers compared at a time, 16 MB: large enough for the product, small enough for memory."""
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class DenseView:
+    """What a search sees of a collection's vectors: the slots below `slots.length` that live at `seq`."""
+
+    slots: Slots
+    seq: int
+    metric: Metric
+    graph: Graph | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best chunks for one query, and how they were found."""
+
+    candidates: Candidates
+    strategy: SearchStrategy
+
+
+def comparable(vectors: Rows, metric: Metric) -> Rows:
+    """Return rows as they are compared: normalised for cosine. Shape (n, dimension), float32, contiguous.
+
+    Norms are taken in float64, so that no vector of finite numbers over- or underflows.
+    """
+    if metric is not Metric.COSINE:
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+    wide = vectors.astype(np.float64)
+    norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    return np.asarray(wide / norms[:, None], dtype=np.float32)
+
+
+def search(view: DenseView, queries: Rows, *, k: int, ef: int, exact: bool) -> list[Found]:
+    """Find the `k` best chunks for each row of `queries` (n, dimension), which are comparable rows."""
+    if exact or view.graph is None:
+        return [Found(each, SearchStrategy.EXACT) for each in _exact(view, queries, k)]
+    labels, distances, covered = view.graph.nearest(queries, max(k, ef))
+    tails = _best(view, queries, k, first=covered)
+    found: list[Found | None] = []
+    for ids, near, tail in zip(labels, distances, tails, strict=True):
+        merged = _merge(view, ids, scores_of(near, view.metric), tail, k=k, covered=covered)
+        found.append(None if merged is None else Found(merged, SearchStrategy.ANN))
+    short = [place for place, each in enumerate(found) if each is None]
+    if short:
+        again = _exact(view, queries[short], k)
+        for place, candidates in zip(short, again, strict=True):
+            found[place] = Found(candidates, SearchStrategy.ANN_THEN_EXACT)
+    return [each for each in found if each is not None]
+
+
+def _merge(
+    view: DenseView, ids: Ids, scores: Scores, tail: tuple[Ids, Scores], *, k: int, covered: int
+) -> Candidates | None:
+    """Join what graph and tail found; None where the graph returned too few that live in this view."""
+    slots = view.slots
+    head = min(len(ids), k)
+    places = np.searchsorted(slots.ids[: slots.length], ids[:head])
+    usable = _lives(view, places)
+    if not usable.all():
+        places = np.searchsorted(slots.ids[: slots.length], ids)
+        usable = _lives(view, places)
+        head = len(ids)
+    places, scores = places[usable], scores[:head][usable]
+    if len(places) < k and len(places) < np.count_nonzero(slots.alive(view.seq)[:covered]):
+        return None
+    tail_places, tail_scores = tail
+    if len(tail_places):
+        places = np.concatenate([places, tail_places])
+        scores = np.concatenate([scores, tail_scores])
+    return _candidates(slots, places, scores, k)
+
+
+def _lives(view: DenseView, places: NDArray[np.intp]) -> NDArray[np.bool_]:
+    inside = places < view.slots.length
+    if inside.all():
+        return view.slots.died[places] > view.seq
+    # A chunk that was born after this view can be in the graph already: its slot is not ours to read.
+    alive = np.zeros(len(places), dtype=np.bool_)
+    alive[inside] = view.slots.died[places[inside]] > view.seq
+    return alive
+
+
+def _exact(view: DenseView, queries: Rows, k: int) -> list[Candidates]:
+    return [_candidates(view.slots, places, scores, k) for places, scores in _best(view, queries, k, first=0)]
+
+
+def _best(view: DenseView, queries: Rows, k: int, *, first: int) -> list[tuple[Ids, Scores]]:
+    """Compare all slots from `first` on; return up to `k` (slot, score) for each query, in no order."""
+    slots = view.slots
+    none = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+    best = [none] * len(queries)
+    step = max(1, BLOCK_VALUES // max(queries.shape[1], len(queries)))
+    for start in range(first, slots.length, step):
+        end = min(start + step, slots.length)
+        alive = slots.died[start:end] > view.seq
+        scores = _compare(slots.rows[start:end], queries, view.metric)
+        if not alive.all():
+            scores[:, ~alive] = -np.inf
+        for place, row in enumerate(scores):
+            best[place] = _keep_best(best[place], row, start, k)
+    return best
+
+
+def _keep_best(best: tuple[Ids, Scores], row: Scores, start: int, k: int) -> tuple[Ids, Scores]:
+    if len(row) > k:
+        # All that tie with the k-th are kept: the smallest chunk id shall win, not the partition's whim.
+        threshold = np.partition(row, len(row) - k)[len(row) - k]
+        chosen = np.flatnonzero((row >= threshold) & (row > -np.inf))
+    else:
+        chosen = np.flatnonzero(row > -np.inf)
+    places = np.concatenate([best[0], chosen + start])
+    scores = np.concatenate([best[1], row[chosen]])
+    order = np.lexsort((places, -scores))[:k]
+    return places[order], scores[order]
+
+
+def _compare(rows: Rows, queries: Rows, metric: Metric) -> Scores:
+    """Score rows (n, dimension) for queries (m, dimension): shape (m, n)."""
+    if metric is not Metric.EUCLIDEAN:
+        return np.asarray(queries @ rows.T, dtype=np.float32)
+    # |a-b|^2 from squares and products loses the digits of near vectors, so differences are taken.
+    scores = np.empty((len(queries), len(rows)), dtype=np.float32)
+    for place, query in enumerate(queries):
+        difference = rows - query
+        scores[place] = -np.einsum("ij,ij->i", difference, difference)
+    return scores
+
+
+def _candidates(slots: Slots, places: NDArray[np.int64], scores: Scores, k: int) -> Candidates:
+    ids = slots.ids[places]
+    order = np.lexsort((ids, -scores))[:k]
+    chosen = places[order]
+    return Candidates(chunks=ids[order], documents=slots.contents[chosen], scores=scores[order])

@@ -1,0 +1,126 @@
+"""Reading rows back: hits as of a view's seq, documents and chunks as they are now.
+
+A search reads its rows after newer writes may have been committed, so a hit's
+document is taken as of the view: its row carries the newest version of that content,
+and if that is newer than the view, `document_past` has the one that was current.
+All rows of an answer come by one statement: each step takes and gives the GIL, and
+single look-ups cost five times as much.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import apsw
+import numpy as np
+
+from rag_grpc.core.errors import StorageFault
+from rag_grpc.core.models import Chunk, Document, Hit, HitParts, Selected, Vector
+
+ROWS_A_STATEMENT = 100
+
+
+def vector_of(packed: bytes) -> Vector:
+    """Return a stored vector: shape (dimension,), float32, read-only."""
+    return np.frombuffer(packed, dtype="<f4")
+
+
+def headings_of(stored: str | None) -> tuple[str, ...]:
+    """Return a chunk's headings, outermost first."""
+    return tuple(json.loads(stored)) if stored else ()
+
+
+@cache
+def _hits_statement(rows: int, parts: HitParts) -> str:
+    text = "c.text" if parts.text else "''"
+    title = "d.title" if parts.title else "''"
+    metadata = "d.metadata" if parts.metadata else "NULL"
+    vector = "e.vector" if parts.vectors else "NULL"
+    join = "JOIN embedding e ON e.chunk = c.id" if parts.vectors else ""
+    marks = ",".join("?" * rows)
+    return (
+        f"SELECT c.id, c.ordinal, c.start_offset, c.end_offset, c.headings, {text}, {vector}, "  # noqa: S608 # constants
+        f"d.key, d.doc_id, d.revision, {title}, {metadata} "
+        f"FROM chunk c JOIN document d ON d.key = c.content {join} WHERE c.id IN ({marks})"
+    )
+
+
+def read_hits(
+    reader: apsw.Connection, selected: Sequence[Selected], seq: int, parts: HitParts
+) -> tuple[Hit, ...]:
+    """Read the rows of selected chunks as of `seq`, in their order.
+
+    Raises StorageFault where a row is not there, which means that the index and the database disagree.
+    """
+    rows: dict[int, tuple[Any, ...]] = {}
+    for start in range(0, len(selected), ROWS_A_STATEMENT):
+        part = [each.chunk for each in selected[start : start + ROWS_A_STATEMENT]]
+        for row in reader.execute(_hits_statement(len(part), parts), part):
+            rows[row[0]] = row
+    if len(rows) != len(selected):
+        missing = [each.chunk for each in selected if each.chunk not in rows]
+        raise StorageFault(
+            f"{len(missing)} chunks that were found are not in the database, such as {missing[0]}"
+        )
+    return tuple(_hit(reader, each, rows[each.chunk], seq, parts) for each in selected)
+
+
+def _hit(reader: apsw.Connection, found: Selected, row: tuple[Any, ...], seq: int, parts: HitParts) -> Hit:
+    _, ordinal, start, end, headings, text, vector, key, doc_id, revision, title, metadata = row
+    if revision > seq:
+        title, metadata = _past(reader, int(key), seq)
+        title, metadata = (title if parts.title else ""), (metadata if parts.metadata else None)
+    chunk = Chunk(
+        ordinal=ordinal,
+        text=text,
+        start=start,
+        end=end,
+        headings=headings_of(headings),
+        vector=None if vector is None else vector_of(vector),
+    )
+    return Hit(
+        doc_id=doc_id,
+        score=found.score,
+        chunk=chunk,
+        title=title,
+        packed_metadata=metadata,
+        dense=found.dense,
+        dense_rank=found.dense_rank,
+    )
+
+
+def _past(reader: apsw.Connection, key: int, seq: int) -> tuple[str, bytes]:
+    """Return title and metadata that a content had at `seq`."""
+    row = reader.execute(
+        "SELECT title, metadata FROM document_past WHERE key = ? AND revision <= ? AND dead > ?",
+        (key, seq, seq),
+    ).fetchone()
+    if row is None:
+        raise StorageFault(f"version {seq} of content {key} is not in the database")
+    title, metadata = row
+    return title, metadata
+
+
+DOCUMENT_COLUMNS = (
+    "doc_id, media_type, title, metadata, revision, content_hash, chunk_count, create_time, update_time"
+)
+
+
+def document_of(row: tuple[Any, ...]) -> Document:
+    """Make a document of DOCUMENT_COLUMNS and a text."""
+    doc_id, media_type, title, metadata, revision, content_hash, chunk_count, created, updated, text = row
+    return Document(
+        doc_id=doc_id,
+        text=text,
+        media_type=media_type,
+        title=title,
+        packed_metadata=metadata,
+        revision=revision,
+        content_hash=content_hash,
+        chunk_count=chunk_count,
+        create_time=created,
+        update_time=updated,
+    )

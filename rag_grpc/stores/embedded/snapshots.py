@@ -1,0 +1,176 @@
+"""A graph on disk: written beside the server, checked before use, never believed in doubt.
+
+hnswlib's file has no checksum and no version, saving reports no error, and one
+flipped bit in it crashes the process at the next search. So a snapshot is a folder
+with a manifest that holds sizes, SHA-256 and all parameters; it is written under
+another name, synced, and renamed when it is whole. Whoever loads one verifies all
+of it first, and builds the graph from the database where anything differs.
+
+    snapshot-<seq>/graph.bin        hnswlib's own format
+    snapshot-<seq>/members.npy      ids of the chunks in it that lived, rising, int64
+    snapshot-<seq>/manifest.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from rag_grpc.core.models import Collection
+from rag_grpc.stores.embedded.dense_index import IndexParameters
+from rag_grpc.stores.embedded.graph import Graph
+from rag_grpc.stores.embedded.vector_file import Ids
+
+log = structlog.get_logger(__name__)
+
+FORMAT = 1
+GRAPH_FILE = "graph.bin"
+MEMBERS_FILE = "members.npy"
+MANIFEST_FILE = "manifest.json"
+
+
+class SnapshotUnusable(Exception):  # noqa: N818  # it is an answer, and stays in this room
+    """The snapshot is not whole, or not of this collection and these parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a snapshot says of itself."""
+
+    format: int
+    collection_uid: str
+    seq: int
+    dimension: int
+    metric: str
+    m: int
+    ef_construction: int
+    elements: int
+    marked: int
+    graph_bytes: int
+    graph_sha256: str
+    members_sha256: str
+    made_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A loaded snapshot."""
+
+    manifest: Manifest
+    graph: Graph
+    members: Ids
+
+
+def write_snapshot(
+    making: Path, graph: Graph, members: Ids, *, collection: Collection, seq: int, parameters: IndexParameters
+) -> Manifest:
+    """Write a snapshot into the new folder `making` and sync it. Raises OSError where it is not whole.
+
+    Blocks, and holds the GIL while the graph is written.
+    """
+    making.mkdir(parents=True)
+    size = graph.save(making / GRAPH_FILE)
+    written = (making / GRAPH_FILE).stat().st_size if (making / GRAPH_FILE).exists() else -1
+    if written != size:
+        raise OSError(f"the graph's file has {written} bytes instead of {size}: is the disk full?")
+    np.save(making / MEMBERS_FILE, members)
+    manifest = Manifest(
+        format=FORMAT,
+        collection_uid=collection.uid,
+        seq=seq,
+        dimension=collection.dimension,
+        metric=collection.metric.value,
+        m=parameters.m,
+        ef_construction=parameters.ef_construction,
+        elements=len(graph),
+        marked=graph.marked,
+        graph_bytes=size,
+        graph_sha256=_sha256(making / GRAPH_FILE),
+        members_sha256=_sha256(making / MEMBERS_FILE),
+        made_at=time.time_ns(),
+    )
+    (making / MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=1))
+    for file in (GRAPH_FILE, MEMBERS_FILE, MANIFEST_FILE):
+        sync(making / file)
+    sync(making)
+    return manifest
+
+
+def publish(making: Path, seq: int) -> Path:
+    """Rename a finished snapshot to its name, and remove older ones. Raises OSError."""
+    folder = making.parent
+    final = folder / f"snapshot-{seq}"
+    shutil.rmtree(final, ignore_errors=True)
+    making.rename(final)
+    sync(folder)
+    for other in snapshots(folder):
+        if other != final:
+            shutil.rmtree(other, ignore_errors=True)
+    return final
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """List the snapshots of a collection's index folder, newest first."""
+    found = [path for path in folder.glob("snapshot-*") if path.name.removeprefix("snapshot-").isdigit()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("snapshot-")), reverse=True)
+
+
+def read_manifest(snapshot: Path) -> Manifest:
+    """Read what a snapshot says of itself. Raises SnapshotUnusable."""
+    try:
+        return Manifest(**json.loads((snapshot / MANIFEST_FILE).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise SnapshotUnusable(f"manifest: {error}") from error
+
+
+def load(snapshot: Path, collection: Collection, parameters: IndexParameters, *, capacity: int) -> Snapshot:
+    """Verify a snapshot and load it into a new graph. Raises SnapshotUnusable."""
+    manifest = read_manifest(snapshot)
+    wanted = (FORMAT, collection.uid, collection.dimension, collection.metric.value)
+    if (manifest.format, manifest.collection_uid, manifest.dimension, manifest.metric) != wanted:
+        raise SnapshotUnusable("it is of another format or collection")
+    if (manifest.m, manifest.ef_construction) != (parameters.m, parameters.ef_construction):
+        raise SnapshotUnusable("it was built with other parameters")
+    try:
+        if (snapshot / GRAPH_FILE).stat().st_size != manifest.graph_bytes:
+            raise SnapshotUnusable("the graph's file has another size")
+        for file, expected in ((GRAPH_FILE, manifest.graph_sha256), (MEMBERS_FILE, manifest.members_sha256)):
+            if _sha256(snapshot / file) != expected:
+                raise SnapshotUnusable(f"{file} has another checksum")
+        members: Ids = np.load(snapshot / MEMBERS_FILE, allow_pickle=False)
+        graph = Graph(
+            dimension=collection.dimension,
+            metric=collection.metric,
+            m=parameters.m,
+            ef_construction=parameters.ef_construction,
+            capacity=max(capacity, manifest.elements),
+            file=snapshot / GRAPH_FILE,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SnapshotUnusable(str(error)) from error
+    if len(graph) != manifest.elements or len(members) + manifest.marked != manifest.elements:
+        raise SnapshotUnusable("it holds another number of chunks than it says")
+    graph.marked = manifest.marked
+    return Snapshot(manifest, graph, members)
+
+
+def sync(path: Path) -> None:
+    """Force a file or folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,301 @@
+"""One transaction of the writer thread: applies writes, and tells what they did to the indexes.
+
+Everything that a write depends on is decided here, against rows that nobody else
+can change: revision, hashes, the metadata that a patch meets. A write that is
+refused (a domain error) is refused before its first statement, so the others of the
+group are not touched by it.
+
+Each change of a document takes a seq of its own, which is its revision: it grows
+over all collections, and survives deletion and restart with the counter's row.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+
+import apsw
+
+from rag_grpc.core.decisions import PutAction, StoredVersion, check_revision, decide_put
+from rag_grpc.core.errors import CollectionNotFound, DocumentNotFound, LimitExceeded, StorageFault
+from rag_grpc.core.hashing import canonical_metadata, content_hash
+from rag_grpc.core.metadata import patched
+from rag_grpc.core.models import (
+    DeleteMatches,
+    DeleteOutcome,
+    DeleteRefs,
+    IngestStatus,
+    Outcome,
+    PatchMetadata,
+    PatchOutcome,
+    PreparedDocument,
+    PutDocument,
+    PutOutcome,
+    VectorsNeeded,
+    Write,
+)
+from rag_grpc.core.ports import MetadataCodec
+from rag_grpc.stores.embedded.dense_index import Born, Died
+from rag_grpc.stores.embedded.migrations import first_id
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a collection's row counts: the next ids to give out, and what lives."""
+
+    next_document: int
+    next_chunk: int
+    documents: int
+    chunks: int
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a transaction did to one collection."""
+
+    counters: Counters
+    born: list[Born] = field(default_factory=list)
+    died: list[Died] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The stored document that a write meets."""
+
+    key: int
+    content_revision: int
+    first_chunk: int
+    create_time: int
+    title: str
+    metadata: bytes
+    version: StoredVersion
+
+
+class Transaction:
+    """Applies writes between BEGIN and COMMIT; a new one for each group."""
+
+    def __init__(
+        self, connection: apsw.Connection, codec: MetadataCodec, *, seq: int, counters: dict[int, Counters]
+    ) -> None:
+        """Begin. `seq` is the last one given out; `counters` are all collections', and not changed here."""
+        self.seq = seq
+        self.effects: dict[int, Effects] = {}
+        self._counters = counters
+        self._connection = connection
+        self._codec = codec
+        connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Write the counters and commit. Raises apsw.Error; then nothing counts as done."""
+        self._connection.execute("UPDATE counter SET value = ? WHERE name = 'seq'", (self.seq,))
+        for collection, effects in self.effects.items():
+            counters = effects.counters
+            self._connection.execute(
+                "UPDATE collection SET next_document = ?, next_chunk = ?, documents = ?, chunks = ?"
+                " WHERE id = ?",
+                (
+                    counters.next_document,
+                    counters.next_chunk,
+                    counters.documents,
+                    counters.chunks,
+                    collection,
+                ),
+            )
+        self._connection.execute("COMMIT")
+
+    def apply(self, write: Write) -> Outcome:
+        """Apply one write. Raises RagError before anything was changed, apsw.Error at any point."""
+        if write.collection.id not in self._counters:
+            raise CollectionNotFound(write.collection.name)
+        match write:
+            case PutDocument():
+                return self._put(write)
+            case PatchMetadata():
+                return self._patch(write)
+            case DeleteRefs():
+                return self._delete_refs(write)
+            case DeleteMatches():
+                return self._delete_matches(write)
+
+    # -- the four writes
+
+    def _put(self, put: PutDocument) -> Outcome:
+        collection, document = put.collection.id, put.document
+        stored = self._stored(collection, document.doc_id)
+        action = decide_put(put, stored.version if stored else None)
+        if action is PutAction.EMBED_FIRST:
+            return VectorsNeeded()
+        if stored is not None and action is PutAction.KEEP:
+            return PutOutcome(IngestStatus.UNCHANGED, stored.version.revision, stored.version.chunk_count)
+        self.seq += 1
+        if stored is not None and action is PutAction.DESCRIBE:
+            self._describe(collection, stored, document.packed_metadata, document.content_hash)
+            self._connection.execute(
+                "UPDATE document SET text = ?, media_type = ? WHERE key = ?",
+                (document.text, document.media_type, stored.key),
+            )
+            return PutOutcome(IngestStatus.REPLACED, self.seq, stored.version.chunk_count)
+        if stored is not None:
+            self._bury(collection, stored)
+        self._store(collection, document, stored.create_time if stored else None)
+        status = IngestStatus.REPLACED if stored else IngestStatus.CREATED
+        return PutOutcome(status, self.seq, len(document.chunks))
+
+    def _patch(self, patch: PatchMetadata) -> Outcome:
+        collection = patch.collection.id
+        stored = self._stored(collection, patch.doc_id)
+        if stored is None:
+            raise DocumentNotFound(patch.collection.name, patch.doc_id)
+        before = self._codec.unpack(stored.metadata)
+        after = patched(before, patch.patch, replace=patch.replace)
+        canonical = canonical_metadata(after)
+        if canonical == canonical_metadata(before):
+            return PatchOutcome(stored.version.revision, stored.metadata)
+        check_revision(patch.doc_id, patch.expected_revision, stored.version)
+        packed = self._codec.pack(after)
+        if patch.max_packed_bytes is not None and len(packed) > patch.max_packed_bytes:
+            raise LimitExceeded(
+                f"the metadata would take {len(packed)} bytes; at most {patch.max_packed_bytes} are kept",
+                metadata={"max_metadata_bytes": str(patch.max_packed_bytes)},
+            )
+        row = self._connection.execute(
+            "SELECT text, media_type FROM document WHERE key = ?", (stored.key,)
+        ).fetchone()
+        if row is None:
+            raise StorageFault(f"document {patch.doc_id!r} lost its row")
+        hashed = content_hash(
+            stored.version.embedding_key,
+            text=row[0],
+            title=stored.title,
+            media_type=row[1],
+            metadata=canonical,
+        )
+        self.seq += 1
+        self._describe(collection, stored, packed, hashed)
+        return PatchOutcome(self.seq, packed)
+
+    def _delete_refs(self, delete: DeleteRefs) -> Outcome:
+        collection = delete.collection.id
+        found: dict[str, _Row] = {}
+        for ref in delete.refs:
+            stored = self._stored(collection, ref.doc_id)
+            check_revision(ref.doc_id, ref.expected_revision, stored.version if stored else None)
+            if stored is not None:
+                found[ref.doc_id] = stored
+        if delete.validate_only:
+            return DeleteOutcome(matched=len(found), deleted=0)
+        for stored in found.values():
+            self.seq += 1
+            self._bury(collection, stored)
+        return DeleteOutcome(matched=len(found), deleted=len(found))
+
+    def _delete_matches(self, delete: DeleteMatches) -> Outcome:
+        collection = delete.collection.id
+        deleted = 0
+        for match in delete.matches:
+            stored = self._stored(collection, match.doc_id)
+            if stored is not None and stored.content_revision == match.content_revision:
+                self.seq += 1
+                self._bury(collection, stored)
+                deleted += 1
+        return DeleteOutcome(matched=len(delete.matches), deleted=deleted)
+
+    # -- rows
+
+    def _stored(self, collection: int, doc_id: str) -> _Row | None:
+        row = self._connection.execute(
+            "SELECT key, content_revision, first_chunk, create_time, title, metadata,"
+            " revision, content_hash, embedding_key, chunk_count"
+            " FROM document WHERE collection = ? AND doc_id = ? AND dead IS NULL",
+            (collection, doc_id),
+        ).fetchone()
+        return (
+            None
+            if row is None
+            else _Row(row[0], row[1], row[2], row[3], row[4], row[5], StoredVersion(*row[6:]))
+        )
+
+    def _store(self, collection: int, document: PreparedDocument, create_time: int | None) -> None:
+        effects = self._effects(collection)
+        counters = effects.counters
+        content = first_id(collection) + counters.next_document
+        first_chunk = first_id(collection) + counters.next_chunk
+        count = len(document.chunks)
+        now = time.time_ns()
+        execute = self._connection.execute
+        execute(
+            "INSERT INTO document VALUES (?,?,?,?,?,NULL,?,?,?,?,?,?,?,?,?,?)",
+            (
+                content,
+                collection,
+                document.doc_id,
+                self.seq,
+                self.seq,
+                first_chunk,
+                count,
+                document.content_hash,
+                document.embedding_key,
+                now if create_time is None else create_time,
+                now,
+                document.media_type,
+                document.title,
+                document.packed_metadata,
+                document.text,
+            ),
+        )
+        if document.vectors is None:
+            raise StorageFault("a document without vectors reached the database")
+        for ordinal, (chunk, vector) in enumerate(zip(document.chunks, document.vectors, strict=True)):
+            headings = json.dumps(chunk.headings, ensure_ascii=False) if chunk.headings else None
+            execute(
+                "INSERT INTO chunk VALUES (?,?,?,?,?,?,?)",
+                (first_chunk + ordinal, content, ordinal, chunk.start, chunk.end, headings, chunk.text),
+            )
+            execute(
+                "INSERT INTO embedding VALUES (?,?,?)", (first_chunk + ordinal, content, vector.tobytes())
+            )
+        self._log(collection, "born", content, first_chunk, count)
+        effects.born.append(Born(content, first_chunk, document.vectors))
+        effects.counters = replace(
+            counters,
+            next_document=counters.next_document + 1,
+            next_chunk=counters.next_chunk + count,
+            documents=counters.documents + 1,
+            chunks=counters.chunks + count,
+        )
+
+    def _bury(self, collection: int, stored: _Row) -> None:
+        """Take a document's content out of sight as of this seq; its rows are purged later."""
+        count = stored.version.chunk_count
+        self._connection.execute("UPDATE document SET dead = ? WHERE key = ?", (self.seq, stored.key))
+        self._log(collection, "dead", stored.key, stored.first_chunk, count)
+        effects = self._effects(collection)
+        effects.died.append(Died(stored.first_chunk, count, self.seq))
+        counters = effects.counters
+        effects.counters = replace(counters, documents=counters.documents - 1, chunks=counters.chunks - count)
+
+    def _describe(self, collection: int, stored: _Row, metadata: bytes, hashed: bytes) -> None:
+        """Give a content another version, and keep the old one for those who still look at it."""
+        execute = self._connection.execute
+        execute(
+            "INSERT INTO document_past VALUES (?,?,?,?,?,?)",
+            (stored.key, stored.version.revision, collection, self.seq, stored.title, stored.metadata),
+        )
+        execute(
+            "UPDATE document SET metadata = ?, content_hash = ?, revision = ?, update_time = ? WHERE key = ?",
+            (metadata, hashed, self.seq, time.time_ns(), stored.key),
+        )
+        self._log(collection, "described", stored.key, stored.first_chunk, stored.version.chunk_count)
+        self._effects(collection)
+
+    def _log(self, collection: int, op: str, content: int, first_chunk: int, count: int) -> None:
+        self._connection.execute(
+            "INSERT INTO change VALUES (?,?,?,?,?,?)", (collection, self.seq, op, content, first_chunk, count)
+        )
+
+    def _effects(self, collection: int) -> Effects:
+        effects = self.effects.get(collection)
+        if effects is None:
+            effects = self.effects[collection] = Effects(self._counters[collection])
+        return effects

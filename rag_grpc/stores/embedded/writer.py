@@ -1,0 +1,168 @@
+"""The one thread that writes: it takes all that waits, and has it committed together.
+
+An fsync costs the same for one write as for a thousand, so what gathered while the
+last group was committed makes the next one. There is no timer: a lone write does
+not wait for company. Nobody is answered before COMMIT returned and the new views
+were published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import apsw
+import structlog
+
+from rag_grpc.core.errors import RagError, StorageFault
+from rag_grpc.core.models import PutDocument, Write
+from rag_grpc.stores.embedded.group_commit import GroupCommit
+
+log = structlog.get_logger(__name__)
+
+GROUP_WRITES = 1000
+GROUP_BYTES = 32 * 1024 * 1024
+HOUSEKEEPING_SECONDS = 1.0
+
+Task: TypeAlias = Callable[[apsw.Connection], object]
+"""Runs in the writer thread between two groups, with the writing connection outside a transaction."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry:
+    """A write or a task, and who waits for it."""
+
+    work: Write | Task
+    future: asyncio.Future[object]
+
+
+class Writer:
+    """A queue and the thread that empties it."""
+
+    def __init__(self, commits: GroupCommit, housekeep: Callable[[apsw.Connection], bool]) -> None:
+        """`housekeep` is called when nothing waits, and says whether it left something to do."""
+        self._commits = commits
+        self._housekeep = housekeep
+        self._waiting: deque[_Entry] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- event loop
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def submit(self, work: Write | Task) -> asyncio.Future[object]:
+        """Queue a write or a task; the future is its outcome. Cancelling it withdraws what was not begun."""
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        with self._wake:
+            self._waiting.append(_Entry(work, future))
+            self._wake.notify()
+        return future
+
+    def stop(self) -> None:
+        """Finish what waits, then end the thread and close the connection. Blocks."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._commits.close()
+
+    @property
+    def waiting(self) -> int:
+        """Writes that wait. Any thread."""
+        return len(self._waiting)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether what waits is finished in haste. Any thread."""
+        return self._stopping
+
+    # -- writer thread
+
+    def _run(self) -> None:
+        while True:
+            group = self._next_group()
+            if group is None:
+                return
+            if group:
+                self._resolve(group, self._work(group))
+
+    def _next_group(self) -> list[_Entry] | None:
+        """Wait for work, and keep house meanwhile; None at the end."""
+        left_over = True
+        while True:
+            with self._wake:
+                if not (self._waiting or self._stopping or left_over):
+                    left_over = not self._wake.wait(timeout=HOUSEKEEPING_SECONDS)
+                if self._waiting:
+                    return self._take()
+                if self._stopping:
+                    return None
+            left_over = self._keep_house()
+
+    def _keep_house(self) -> bool:
+        if self._commits.connection is None:
+            self._commits.recover()
+            return False
+        try:
+            return self._housekeep(self._commits.connection)
+        except (apsw.Error, OSError) as error:
+            log.warning("housekeeping_failed", error=str(error))
+            self._commits.rollback()
+            return False
+
+    def _take(self) -> list[_Entry]:
+        """Take the next group: writes up to a bound, or one task alone."""
+        group: list[_Entry] = []
+        size = 0
+        while self._waiting and len(group) < GROUP_WRITES and size < GROUP_BYTES:
+            if callable(self._waiting[0].work):
+                return group or [self._waiting.popleft()]
+            entry = self._waiting.popleft()
+            if not entry.future.cancelled():
+                group.append(entry)
+                size += _size_of(entry.work)
+        return group
+
+    def _work(self, group: list[_Entry]) -> list[object]:
+        try:
+            if callable(group[0].work):
+                return [self._commits.run(group[0].work)]
+            return list(self._commits.write([entry.work for entry in group if not callable(entry.work)]))
+        except Exception as error:
+            # A fault of ours must not end the thread, or every later write would wait for ever.
+            log.exception("writer_failed", writes=len(group))
+            self._commits.rollback()
+            return [StorageFault(f"the writer failed: {type(error).__name__}")] * len(group)
+
+    def _resolve(self, group: list[_Entry], results: list[object]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_deliver, group, results)
+
+
+def _deliver(group: list[_Entry], results: list[object]) -> None:
+    for entry, result in zip(group, results, strict=True):
+        if entry.future.done():
+            continue
+        if isinstance(result, RagError):
+            entry.future.set_exception(result)
+        else:
+            entry.future.set_result(result)
+
+
+def _size_of(work: Write | Task) -> int:
+    if not isinstance(work, PutDocument):
+        return 256
+    document = work.document
+    vectors = 0 if document.vectors is None else document.vectors.nbytes
+    return 512 + len(document.text) + len(document.packed_metadata) + vectors
