@@ -37,7 +37,9 @@ _FRONT_MATTER_END: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*$", re.MULTILINE)
 _BLANK_LINE: Final = re.compile(r"\n[ \t]*(?=\n)")
 _ATX_CLOSING: Final = re.compile(r"(?:^| )#+$")
 # What a line that stands above an underline may not begin with, or it is no paragraph of its own.
-_NO_PARAGRAPH: Final = re.compile(r"^(?: {0,3}(?:>|[-*+][ \t]|\d{1,9}[.)][ \t]|<)| {4}|\t)")
+_NO_PARAGRAPH: Final = re.compile(
+    r" {4}|\t| {0,3}(?:>|[-*+][ \t]|\d{1,9}[.)][ \t]|<|(?:\*[ \t]*){3,}$|(?:_[ \t]*){3,}$)"
+)
 
 
 class Section(NamedTuple):

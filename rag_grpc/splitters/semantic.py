@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Final
@@ -58,11 +58,11 @@ class SemanticSplitter:
             # No such text comes over the wire, and the library refuses it. The offsets stay.
             text = _SURROGATES.sub("\ufffd", text)
         markdown = media_type == MARKDOWN
-        whole = [_Group(0, len(text), (), has_body=True)]
+        whole = [_Group(0, 0, len(text), (), has_body=True)]
         groups = _grouped(text, sections(text), chunking.max_characters) if markdown else whole
         spans: list[TextSpan] = []
         for group in groups:
-            for start, end in _split(text, group.start, group.end, chunking, markdown=markdown):
+            for start, end in _split_group(text, group, chunking, markdown=markdown):
                 # What lies within the span before, overlap and white space, is left out.
                 if not spans or end > spans[-1].end:
                     spans.append(TextSpan(start, end, group.headings))
@@ -71,9 +71,13 @@ class SemanticSplitter:
 
 @dataclass(slots=True)
 class _Group:
-    """Sections that stay together. `has_body`: one of them is more than a heading."""
+    """Sections that stay together.
+
+    `body`: where the first begins that is more than a heading, behind that heading. `has_body`: there is one.
+    """
 
     start: int
+    body: int
     end: int
     headings: tuple[str, ...]
     has_body: bool
@@ -88,7 +92,7 @@ class _Group:
     def add(self, section: Section, *, has_body: bool) -> None:
         self.end = section.end
         if not self.has_body:
-            self.headings = section.headings
+            self.headings, self.body = section.headings, section.body
         elif has_body:
             self.headings = _shared(self.headings, section.headings)
         self.has_body |= has_body
@@ -98,13 +102,13 @@ def _grouped(text: str, found: Iterable[Section], max_characters: int) -> Iterat
     """Join sections that are too small to stand alone. Headings: those that all text of a group is under."""
     group: _Group | None = None
     for section in found:
-        has_body = _WHITE_SPACE.match(text, section.body, section.end).end() < section.end  # type: ignore[union-attr]  # matches the empty string
+        has_body = _skip_white_space(text, section.body, section.end) < section.end
         if group and group.takes(section, max_characters):
             group.add(section, has_body=has_body)
         else:
             if group:
                 yield group
-            group = _Group(section.start, section.end, section.headings, has_body)
+            group = _Group(section.start, section.body, section.end, section.headings, has_body)
     if group:
         yield group
 
@@ -116,18 +120,42 @@ def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return one[:length]
 
 
-def _split(text: str, start: int, end: int, chunking: Chunking, *, markdown: bool) -> Iterator[Range]:
-    """Cut `text[start:end]`, white space at the edges left off."""
-    part = text[start:end]
-    if len(part.strip()) <= chunking.max_characters:
-        yield from _trimmed(text, [(start, end)])
+def _split_group(text: str, group: _Group, chunking: Chunking, *, markdown: bool) -> Iterator[Range]:
+    """Cut a group, white space at the edges left off."""
+    start, end = next(_trimmed(text, [(group.start, group.end)]), (group.end, group.end))
+    if end - start <= chunking.max_characters:
+        if start < end:
+            yield start, end
         return
+    lead = _skip_white_space(text, group.body, end) - start
+    if 0 < lead <= chunking.max_characters // 2:
+        # The library would rather leave a heading alone than cut the paragraph behind it.
+        room = chunking.max_characters - lead
+        reduced = replace(
+            chunking,
+            max_characters=room,
+            overlap_characters=min(chunking.overlap_characters, (room - 1) // 2),
+        )
+        stop = min(end, start + _TEXT_WINDOW * chunking.max_characters)
+        pieces = _split(text, start + lead, stop, reduced, markdown=markdown)
+        yield start, next(pieces)[1]
+        start = next(pieces, (stop, stop))[0]
+    yield from _split(text, start, end, chunking, markdown=markdown)
+
+
+def _split(text: str, start: int, end: int, chunking: Chunking, *, markdown: bool) -> Iterator[Range]:
+    part = text[start:end]
     position = start
     for first, last in unbroken_stretches(part, chunking.max_characters):
         yield from _windows(text, position, start + first, chunking, markdown=markdown)
         yield from _trimmed(text, cut_stretch(text, start + first, start + last, chunking))
         position = start + last
     yield from _windows(text, position, end, chunking, markdown=markdown)
+
+
+def _skip_white_space(text: str, start: int, end: int) -> int:
+    found = _WHITE_SPACE.match(text, start, end)
+    return found.end() if found else start
 
 
 def _trimmed(text: str, pieces: Iterable[Range]) -> Iterator[Range]:
@@ -144,7 +172,7 @@ def _windows(text: str, start: int, end: int, chunking: Chunking, *, markdown: b
     size = max((_MARKDOWN_WINDOW if markdown else _TEXT_WINDOW) * chunking.max_characters, _SHORTEST_WINDOW)
     library = _library(markdown, chunking.max_characters, chunking.overlap_characters)
     while start < end:
-        start = _WHITE_SPACE.match(text, start, end).end()  # type: ignore[union-attr]  # matches the empty string
+        start = _skip_white_space(text, start, end)
         stop = min(start + size, end)
         chunks = _chunks(library, text, start, stop, chunking)
         # A chunk may be kept when all that it could have grown into was in sight.
