@@ -45,13 +45,16 @@ class Health:
         self._watchers: set[asyncio.Event] = set()
         store.subscribe(self._changed)
 
-    @property
+    def loading(self) -> str:
+        """Say why nothing can be asked for yet; "" from `begin_serving` on, also in the drain."""
+        return "" if self._loaded else "the server is loading its data"
+
     def reason(self) -> str:
-        """Why the server as a whole does not serve, for people; "" where it does."""
+        """Say why the server as a whole does not serve, for people; "" where it does."""
         if self._draining:
             return "the server is draining"
         if not self._loaded:
-            return "the server is loading its data"
+            return self.loading()
         status = self._store.status()
         return "" if status.can_read else status.read_reason or "the store cannot be read"
 

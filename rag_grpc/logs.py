@@ -1,0 +1,67 @@
+"""Where log events go and how they look: JSON lines for programs, colours for people.
+
+Events go to standard output, one a line, and are flushed at once; what foreign
+code prints goes to standard error and never between them. What libraries log
+through the standard library becomes the event "library_message".
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LogFormat = Literal["auto", "json", "console"]
+
+
+def set_up_logs(log_format: LogFormat, level: str, stream: TextIO | None = None) -> None:
+    """Send all events at or above `level` to `stream`, standard output by default.
+
+    "auto" means colours on a terminal and JSON lines elsewhere.
+    """
+    out = sys.stdout if stream is None else stream
+    console = log_format == "console" or (log_format == "auto" and out.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        if console
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    )
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )
+    _adopt_library_logs(out, [*shared, _as_library_message], rendering)
+
+
+def _adopt_library_logs(out: TextIO, before: list[Processor], rendering: list[Processor]) -> None:
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+def _as_library_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    record: Any = event.get("_record")
+    event["message"] = event["event"]
+    event["event"] = "library_message"
+    if record is not None:
+        event["logger"] = record.name
+    return event
