@@ -1,0 +1,220 @@
+"""Small adapters and builders for tests of the core and of stores; each passes its contract suite."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rag_grpc.core.hashing import canonical_metadata, content_hash, embedding_key
+from rag_grpc.core.models import (
+    Candidates,
+    ChunkDraft,
+    Chunking,
+    Collection,
+    CollectionSpec,
+    DenseQuery,
+    DocumentDraft,
+    HitParts,
+    MetadataDict,
+    Metric,
+    PreparedChunk,
+    PreparedDocument,
+    PutDocument,
+    PutOutcome,
+    SearchResult,
+    Selected,
+    TextSpan,
+)
+from rag_grpc.core.ports import Search, Store
+
+DIMENSION = 4
+
+
+class JsonCodec:
+    """Metadata as JSON."""
+
+    def pack(self, metadata: MetadataDict) -> bytes:
+        return json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+
+    def unpack(self, packed: bytes) -> MetadataDict:
+        metadata: MetadataDict = json.loads(packed)
+        return metadata
+
+
+@dataclass
+class LetterEmbedder:
+    """Counts letters: texts with the same letters are near."""
+
+    name: str = "letters"
+    dimension: int = 8
+    fingerprint: str = "letters/1"
+    max_batch: int = 4
+    batches: list[tuple[str, ...]] = field(default_factory=list)
+    """What it was asked, for tests to look at."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.batches.append(tuple(texts))
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        for row, text in enumerate(texts):
+            vectors[row, 0] = 1
+            for letter in text.casefold():
+                vectors[row, hashlib.sha256(letter.encode()).digest()[0] % self.dimension] += 1
+        return vectors
+
+
+class LineSplitter:
+    """One span a line; a line that is too long is cut hard. A line that begins with '#' is a heading."""
+
+    version = "lines/1"
+
+    def split(self, text: str, media_type: str, chunking: Chunking) -> list[TextSpan]:
+        longest = chunking.max_characters or 200
+        spans: list[TextSpan] = []
+        headings: tuple[str, ...] = ()
+        start = 0
+        for line in text.splitlines(keepends=True):
+            if media_type == "text/markdown" and line.startswith("#"):
+                headings = (line.strip("# \r\n"),)
+            for begin in range(start, start + len(line), longest):
+                end = min(begin + longest, start + len(line))
+                if text[begin:end].strip():
+                    spans.append(TextSpan(begin, end, headings))
+            start += len(line)
+        return spans
+
+
+@dataclass
+class Records:
+    """Telemetry that remembers."""
+
+    stages: list[str] = field(default_factory=list)
+    batches: list[tuple[str, int]] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    def stage(self, name: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.stages.append(name)
+
+    def batch(self, kind: str, size: int) -> None:
+        self.batches.append((kind, size))
+
+    def turned_away(self, reason: str) -> None:
+        self.refusals.append(reason)
+
+    def event(self, name: str) -> None:
+        self.events.append(name)
+
+
+def matrix(rows: ArrayLike) -> NDArray[np.float32]:
+    """Rows as a float32 array of shape (n, dimension)."""
+    return np.atleast_2d(np.ascontiguousarray(rows, dtype=np.float32))
+
+
+def spec(name: str = "things", **changes: Any) -> CollectionSpec:
+    """A collection whose vectors the caller brings, of four dimensions."""
+    whole = CollectionSpec(
+        name=name,
+        embedder="none",
+        dimension=DIMENSION,
+        metric=Metric.COSINE,
+        chunking=Chunking(),
+        language="",
+    )
+    return replace(whole, **changes)
+
+
+def prepared(
+    doc_id: str,
+    rows: ArrayLike = (1, 0, 0, 0),
+    *,
+    text: str = "",
+    title: str = "",
+    media_type: str = "text/plain",
+    metadata: MetadataDict | None = None,
+    texts: Sequence[str] | None = None,
+) -> PreparedDocument:
+    """A document with one chunk a row of vectors; equal arguments give equal hashes."""
+    vectors = matrix(rows)
+    texts = texts or [f"{doc_id}, part {ordinal}" for ordinal in range(len(vectors))]
+    draft = DocumentDraft(
+        doc_id=doc_id,
+        text=text,
+        title=title,
+        media_type=media_type,
+        chunks=tuple(ChunkDraft(chunk, vector=vector) for chunk, vector in zip(texts, vectors, strict=True)),
+    )
+    key = embedding_key(draft, fingerprint="", splitter="none", chunking=Chunking())
+    metadata = metadata or {}
+    return PreparedDocument(
+        doc_id=doc_id,
+        text=text,
+        media_type=media_type,
+        title=title,
+        packed_metadata=JsonCodec().pack(metadata),
+        content_hash=content_hash(
+            key, text=text, title=title, media_type=media_type, metadata=canonical_metadata(metadata)
+        ),
+        embedding_key=key,
+        chunks=tuple(
+            PreparedChunk(each, 10 * place, 10 * place + 5, ("Top", f"Part {place}"))
+            for place, each in enumerate(texts)
+        ),
+        vectors=vectors,
+    )
+
+
+def without_vectors(document: PreparedDocument) -> PreparedDocument:
+    """The same document, in the belief that its chunks and vectors are stored already."""
+    return replace(document, chunks=(), vectors=None)
+
+
+async def put(store: Store, collection: Collection, document: PreparedDocument) -> PutOutcome:
+    """Store a document and wait for it."""
+    outcome = await store.submit(PutDocument(collection, document))
+    assert isinstance(outcome, PutOutcome)
+    return outcome
+
+
+def select_all(candidates: Candidates) -> list[Selected]:
+    """Every candidate, in its order."""
+    return [
+        Selected(int(chunk), int(document), float(score), dense=float(score), dense_rank=rank)
+        for rank, (chunk, document, score) in enumerate(
+            zip(candidates.chunks, candidates.documents, candidates.scores, strict=True), start=1
+        )
+    ]
+
+
+async def find(
+    store: Store,
+    collection: Collection,
+    vector: ArrayLike,
+    *,
+    candidates: int = 100,
+    exact: bool = False,
+    parts: HitParts | None = None,
+) -> SearchResult:
+    """Search once, for everything that is near, and wait for it."""
+    search = Search(
+        collection,
+        DenseQuery(np.asarray(vector, dtype=np.float32), exact=exact),
+        candidates,
+        select_all,
+        parts or HitParts(),
+    )
+    (result,) = await store.search([search])
+    assert isinstance(result, SearchResult), result
+    return result
+
+
+async def found_ids(store: Store, collection: Collection, vector: ArrayLike = (1, 1, 1, 1)) -> list[str]:
+    """The ids of the documents that a search finds, in order of id."""
+    result = await find(store, collection, vector, candidates=10_000, exact=True)
+    return sorted({hit.doc_id for hit in result.hits})
