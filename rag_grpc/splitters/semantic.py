@@ -62,10 +62,12 @@ class SemanticSplitter:
         groups = _grouped(text, sections(text), chunking.max_characters) if markdown else whole
         spans: list[TextSpan] = []
         for group in groups:
-            for start, end in _split_group(text, group, chunking, markdown=markdown):
-                # What lies within the span before, overlap and white space, is left out.
-                if not spans or end > spans[-1].end:
-                    spans.append(TextSpan(start, end, group.headings))
+            for first, end in _split_group(text, group, chunking, markdown=markdown):
+                last = spans[-1] if spans else TextSpan(-1, 0)
+                # The library is not always exact about the overlap, least of all where lines end in CR alone.
+                start = max(first, last.start + 1, last.end - chunking.overlap_characters)
+                if _skip_white_space(text, max(start, last.end), end) < end:
+                    spans.append(TextSpan(_skip_white_space(text, start, end), end, group.headings))
         return spans
 
 
