@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 import rag_grpc
+from rag_grpc.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -163,6 +164,24 @@ def test_the_pod_may_do_as_little_as_the_image_needs() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+
+
+def pod_settings() -> dict[str, str]:
+    own = {one["name"]: one["value"] for one in container(the("StatefulSet"))["env"]}
+    return {**image_environment(), **own}
+
+
+def test_the_settings_of_image_and_pod_exist_and_are_valid() -> None:
+    assert image_environment().keys() >= {"RAG_LISTEN", "RAG_HTTP_LISTEN", "RAG_DATA_DIR", "RAG_LOG_FORMAT"}
+    _, unknown = load(pod_settings())
+    assert unknown == []
+
+
+def test_a_pod_may_take_longer_to_stop_than_its_drain() -> None:
+    settings, _ = load(pod_settings())
+    allowed = the("StatefulSet")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    # Half of it is left for saving the graphs.
+    assert (settings.drain_pause + settings.grace) * 2 <= allowed
 
 
 def test_kubernetes_own_variables_cannot_be_taken_for_settings() -> None:
