@@ -153,7 +153,7 @@ class _Distinct:
         )
         self._hashes = words.hashes[self._first]
         self._owners = words.owners[self._first]
-        self._is_function_word = np.isin(self._hashes, _function_words(), kind="sort")
+        self._is_function_word = _found_in(_function_words(), self._hashes)
         self._letters = np.where(words.alone, LETTERS, np.minimum(words.lengths, LETTERS))[self._first]
         self._letters[self._is_function_word] = 0
         self._tf = _bit_length(counts)
@@ -190,6 +190,12 @@ class _Distinct:
         middle = words.letters[letter]
         hashes = mixed((before << np.uint64(42)) ^ (middle << np.uint64(21)) ^ behind ^ _TRIGRAM_SALT)
         return _Features(hashes, self._owners[of], TRIGRAM * (self._letters * self._tf)[of])
+
+
+def _found_in(ordered: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
+    places = np.searchsorted(ordered, wanted)
+    found: NDArray[np.bool_] = ordered[np.minimum(places, len(ordered) - 1)] == wanted
+    return found
 
 
 def _bit_length(counts: Ints) -> Ints:

@@ -25,13 +25,16 @@ _HTML_BLOCKS: Final = (
 )
 _CANDIDATE: Final = re.compile(
     r"^ {0,3}(?:"
-    r"(?P<atx>#{1,6})(?:[ \t]+(?P<text>[^\n]*))?$"
+    r"(?P<atx>#{1,6})(?:[ \t][^\n]*)?$"
     r"|(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})"
     r"|(?P<underline>=+|-+)[ \t]*$"
     r"|<(?:(?P<comment>!--)|(?P<raw>script|pre|style|textarea)\b|/?(?:" + _HTML_BLOCKS + r")(?=[\s/>]))"
     r")",
     re.MULTILINE | re.IGNORECASE,
 )
+# Headings with nothing but blank lines between them, and each of them: one step for all, however many.
+_ATX_RUN: Final = re.compile(r"(?: {0,3}#{1,6}(?:[ \t][^\n]*)?(?:\n(?:[ \t]*\n)*+|\Z))++")
+_ATX_LINE: Final = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+([^\n]*))?$", re.MULTILINE)
 _FRONT_MATTER: Final = re.compile(r"---[ \t]*\n")
 _FRONT_MATTER_END: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*$", re.MULTILINE)
 _BLANK_LINE: Final = re.compile(r"\n[ \t]*(?=\n)")
@@ -46,7 +49,8 @@ class Section(NamedTuple):
     """A heading and what follows it, up to the next heading.
 
     The section is `text[start:end]`, what follows the heading `text[body:end]`. `headings`: its own, after
-    those above it; empty for what comes before the first heading.
+    those above it; empty for what comes before the first heading. Headings with nothing between them begin
+    one section, which stands under the last of them.
     """
 
     start: int
@@ -88,10 +92,11 @@ def _headings(text: str) -> Iterator[_Heading]:
     while match := _CANDIDATE.search(text, position):
         behind = match.end()
         if match["atx"]:
-            title = _shown((match["text"] or "")[: 2 * HEADING_CHARACTERS])
-            if title.endswith("#"):
-                title = _ATX_CLOSING.sub("", title)
-            yield _Heading(match.start(), behind, len(match["atx"]), title[:HEADING_CHARACTERS])
+            run = _ATX_RUN.match(text, match.start())
+            if run:
+                behind = run.end() - 1 if text[run.end() - 1] == "\n" else run.end()
+            for level, title in _last_path(_ATX_LINE.findall(text, match.start(), behind)):
+                yield _Heading(match.start(), behind, level, title)
         elif match["underline"]:
             start = _paragraph_start(text, position, match.start())
             if start is not None:
@@ -100,6 +105,22 @@ def _headings(text: str) -> Iterator[_Heading]:
         else:
             behind = _block_end(text, match)
         position = behind
+
+
+def _last_path(run: list[tuple[str, str]]) -> list[tuple[int, str]]:
+    """Keep of a run of headings those that the last one stands under, and itself."""
+    path: list[tuple[int, str]] = []
+    lowest = 7
+    for marks, text in reversed(run):
+        if len(marks) < lowest:
+            lowest = len(marks)
+            title = _shown(text[: 2 * HEADING_CHARACTERS])
+            if title.endswith("#"):
+                title = _ATX_CLOSING.sub("", title)
+            path.append((lowest, title[:HEADING_CHARACTERS]))
+            if lowest == 1:
+                break
+    return path[::-1]
 
 
 def _shown(heading: str) -> str:

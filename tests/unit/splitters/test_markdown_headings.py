@@ -16,10 +16,12 @@ def headings(text: str) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("# A\n\ntext\n\n## B\n\n# C", [("A",), ("A", "B"), ("C",)]),
-        ("### deep\n# top\n### deep again", [("deep",), ("top",), ("top", "deep again")]),
+        ("# A\n\ntext\n\n## B\n\ntext\n# C", [("A",), ("A", "B"), ("C",)]),
+        ("# A\n\n## B\n  \n### C\n## D", [("A", "D")]),
+        ("## A\n# B\n### C\n\ntext", [("B", "C")]),
+        ("### deep\n-\n# top\ntext\n### deep again", [("deep",), ("top",), ("top", "deep again")]),
         ("   # three spaces", [("three spaces",)]),
-        ("# closed ##  \n# not#closed#", [("closed",), ("not#closed#",)]),
+        ("# closed ##  \nx\n# not#closed#", [("closed",), ("not#closed#",)]),
         ("# A\r\ntext\r\n## B\r\n", [("A",), ("A", "B")]),
         ("# A\rtext\r## B", [("A",), ("A", "B")]),
         ("A\n===\ntext\n\nB\n---\n", [("A",), ("A", "B")]),
