@@ -66,7 +66,7 @@ RETRY_POLICY: dict[str, Any] = {
     "maxAttempts": 5,  # gRPC allows no more
     "initialBackoff": "0.1s",
     "maxBackoff": "2s",
-    "backoffMultiplier": 2.5,
+    "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
 

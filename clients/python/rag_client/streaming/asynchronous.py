@@ -16,6 +16,7 @@ import grpc
 
 from rag_client.errors import UnavailableError
 from rag_client.status import from_rpc_error
+from rag_client.streaming.first_status import FirstStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
@@ -106,12 +107,13 @@ class AsyncIngest:
         stream = _Stream()
         failure = None
         call = self._open_stream(self._requests(stream))
+        status = FirstStatus(call)
         try:
             async for response in call:
                 self._window.answer(response)
                 self._notify()
         except grpc.RpcError as error:
-            failure = from_rpc_error(error)
+            failure = from_rpc_error(status.error or error)
         finally:
             stream.live = False
             self._notify()

@@ -64,8 +64,8 @@ class Backoff:
 def may_resend(error: RagClientError) -> bool:
     """Say whether sending again can help: the server is not there or not now, or the connection broke.
 
-    Broken connections come as INTERNAL or CANCELLED, too, when they are cut in mid-stream; then gRPC speaks,
-    not the server, and there is no reason. Ingesting twice is safe, so the doubt is settled by sending again.
+    A stream that is cut in the middle may also end as INTERNAL or CANCELLED; then gRPC speaks, not the
+    server, and there is no reason. Ingesting twice is safe, so the doubt is settled by sending again.
     """
     if isinstance(error, UnavailableError | RateLimitedError):
         return True
