@@ -48,7 +48,7 @@ class Findings:
             return LimitExceeded(
                 _sentence(self.exceeded),
                 violations=self.exceeded,
-                metadata={"limit": name, "maximum": str(getattr(limits, name))},
+                metadata={"limit": name, name: str(getattr(limits, name))},
             )
         if self.missing:
             return NotConfigured(
@@ -59,3 +59,8 @@ class Findings:
 
 def _sentence(violations: list[FieldViolation]) -> str:
     return "; ".join(f"{each.field} {each.description}" for each in violations)
+
+
+def not_available(rpc: str) -> NotConfigured:
+    """Make the error of a call that later releases bring."""
+    return NotConfigured(f"{rpc} is not available on this server yet", metadata={"rpc": rpc})

@@ -1,0 +1,97 @@
+"""proto <-> models for RetrievalService."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from google.protobuf.duration_pb2 import Duration
+
+from rag_grpc.core.models import Hit, HitParts, SearchStrategy
+from rag_grpc.core.retrieval import Query, QueryResult
+from rag_grpc.rpc.convert import Projection, chunk_bytes, fill_chunk, vector_from_proto
+from rag_grpc.rpc.query_checks import DEFAULT_TOP_K
+from ragapi.v1 import retrieval_service_pb2 as pb
+
+_STRATEGY = {
+    SearchStrategy.ANN: pb.SEARCH_STRATEGY_ANN,
+    SearchStrategy.EXACT: pb.SEARCH_STRATEGY_EXACT,
+    SearchStrategy.ANN_THEN_EXACT: pb.SEARCH_STRATEGY_ANN_THEN_EXACT,
+}
+_ALL_PARTS = HitParts()
+
+
+def query_from_proto(request: pb.QueryRequest) -> Query:
+    """Take a query that was checked: what it does not set has the contract's defaults."""
+    return Query(
+        collection=request.collection,
+        text=request.query,
+        vector=vector_from_proto(request.vector) if request.HasField("vector") else None,
+        top_k=request.top_k or DEFAULT_TOP_K,
+        offset=request.offset,
+        ef=request.ef,
+        exact=request.exact,
+        parts=_parts_from_proto(request),
+        min_score=request.min_score if request.HasField("min_score") else None,
+    )
+
+
+def _parts_from_proto(request: pb.QueryRequest) -> HitParts:
+    omitted = request.omit
+    if not omitted and not request.include_vectors:
+        return _ALL_PARTS
+    return HitParts(
+        text=pb.HIT_FIELD_TEXT not in omitted,
+        title=pb.HIT_FIELD_TITLE not in omitted,
+        metadata=pb.HIT_FIELD_METADATA not in omitted,
+        vectors=request.include_vectors,
+    )
+
+
+def answer_to_proto(request: pb.QueryRequest, result: QueryResult) -> pb.QueryResponse:
+    """Answer a query: hits, how they were found, and with `explain` why and how fast."""
+    response = pb.QueryResponse()
+    fill_answer(response, request, result)
+    return response
+
+
+def fill_answer(response: pb.QueryResponse, request: pb.QueryRequest, result: QueryResult) -> None:
+    """Write an answer into a message that is part of a batch: protobuf would copy a finished one."""
+    response.query = request.query
+    projection = Projection(frozenset(request.metadata_keys))
+    explain = request.explain
+    for hit in result.hits:
+        message = response.results.add(doc_id=hit.doc_id, score=hit.score, title=hit.title)
+        fill_chunk(message.chunk, hit.chunk)
+        if hit.packed_metadata is not None:
+            projection.into(message.metadata, hit.packed_metadata)
+        if explain:
+            _set_parts(message.parts, hit)
+    response.plan.strategy = _STRATEGY[result.strategy]
+    response.plan.mode = pb.SEARCH_MODE_DENSE
+    if explain:
+        set_stages(response.plan, result.stages)
+
+
+def _set_parts(parts: pb.ScoreParts, hit: Hit) -> None:
+    parts.SetInParent()
+    if hit.dense is not None:
+        parts.dense = hit.dense
+    if hit.dense_rank is not None:
+        parts.dense_rank = hit.dense_rank
+
+
+def set_stages(plan: pb.SearchPlan, stages: Mapping[str, float]) -> None:
+    """Say how many seconds each stage took."""
+    for name, seconds in stages.items():
+        nanoseconds = max(0, round(seconds * 1e9))
+        plan.stages[name].CopyFrom(Duration(seconds=nanoseconds // 10**9, nanos=nanoseconds % 10**9))
+
+
+def answer_bytes(result: QueryResult) -> int:
+    """Say how many bytes an answer takes at most, without encoding it."""
+    return 1024 + sum(_hit_bytes(hit) for hit in result.hits)
+
+
+def _hit_bytes(hit: Hit) -> int:
+    metadata = 0 if hit.packed_metadata is None else len(hit.packed_metadata)
+    return 128 + 4 * (len(hit.doc_id) + len(hit.title)) + metadata + chunk_bytes(hit.chunk)

@@ -1,0 +1,173 @@
+"""RetrievalService: convert, call, convert, and keep every response below its limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from rag_grpc.core.catalogue import Catalogue
+from rag_grpc.core.errors import RagError
+from rag_grpc.core.limits import Limits
+from rag_grpc.core.retrieval import QueryResult, Retrieval
+from rag_grpc.rpc import convert_retrieval as convert
+from rag_grpc.rpc import page_tokens
+from rag_grpc.rpc.convert import chunk_to_proto, document_to_proto
+from rag_grpc.rpc.response_size import FRAME_BYTES, fitting, too_large
+from rag_grpc.rpc.status import problem_of
+from rag_grpc.rpc.validation import Validator
+from ragapi.v1 import retrieval_service_pb2 as pb
+from ragapi.v1.retrieval_service_pb2_grpc import RetrievalServiceServicer
+
+DEFAULT_PAGE_SIZE = 100
+PAGE_OVERHEAD_BYTES = 4096
+"""What a page has beside its items: a token, the total count."""
+PROBLEM_BYTES = 512
+"""What is kept free for each query of a batch, so that those that do not fit can still be told so."""
+_DOCUMENTS_A_READ = 32
+_ASK_FOR_LESS = "lower `top_k`, or `omit` parts of the hits"
+
+
+class RetrievalServicer(RetrievalServiceServicer):
+    """Finds chunks and reads documents back."""
+
+    def __init__(self, *, retrieval: Retrieval, catalogue: Catalogue, limits: Limits) -> None:
+        self._retrieval = retrieval
+        self._catalogue = catalogue
+        self._max_bytes = limits.max_response_bytes
+        self._validator = Validator(limits)
+
+    async def Query(
+        self, request: pb.QueryRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.QueryResponse:
+        """Answer one query."""
+        del context
+        self._validator.check(request)
+        result = await self._retrieval.query(convert.query_from_proto(request))
+        response = convert.answer_to_proto(request, result)
+        size = _size(response, result, self._max_bytes)
+        if size > self._max_bytes:
+            raise too_large(size, self._max_bytes, _ASK_FOR_LESS)
+        return response
+
+    async def BatchQuery(
+        self, request: pb.BatchQueryRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.BatchQueryResponse:
+        """Answer several queries, each by itself; one whose answer finds no more room is LIMIT_EXCEEDED."""
+        del context
+        self._validator.check(request)
+        queries = [
+            self._validator.error_of(query) or convert.query_from_proto(query) for query in request.queries
+        ]
+        results = await self._retrieval.query_batch(queries)
+        response = pb.BatchQueryResponse()
+        room = self._max_bytes - PROBLEM_BYTES * len(results)
+        for query, result in zip(request.queries, results, strict=True):
+            room -= self._add_result(response.results.add(), query, result, room)
+        return response
+
+    def _add_result(
+        self, message: pb.BatchQueryResult, query: pb.QueryRequest, result: QueryResult | RagError, room: int
+    ) -> int:
+        """Write one query's outcome, and say how much of `room` it takes."""
+        if isinstance(result, RagError):
+            message.problem.CopyFrom(problem_of(result))
+            return max(0, message.ByteSize() + FRAME_BYTES - PROBLEM_BYTES)
+        convert.fill_answer(message.response, query, result)
+        size = _size(message.response, result, room) + 2 * FRAME_BYTES
+        if size <= room:
+            return size
+        too_much = too_large(size, self._max_bytes, f"{_ASK_FOR_LESS}, or send fewer queries at once")
+        message.problem.CopyFrom(problem_of(too_much))
+        return 0
+
+    async def GetDocument(
+        self, request: pb.GetDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.GetDocumentResponse:
+        """Read one document."""
+        del context
+        self._validator.check(request)
+        document = await self._retrieval.document(request.collection, request.doc_id)
+        return pb.GetDocumentResponse(document=document_to_proto(document))
+
+    async def BatchGetDocuments(
+        self, request: pb.BatchGetDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.BatchGetDocumentsResponse:
+        """Read several documents, some at a time, so that too many are noticed before all are in memory."""
+        del context
+        self._validator.check(request)
+        response = pb.BatchGetDocumentsResponse()
+        size = 0
+        for first in range(0, len(request.doc_ids), _DOCUMENTS_A_READ):
+            ids = request.doc_ids[first : first + _DOCUMENTS_A_READ]
+            for document in await self._retrieval.documents(request.collection, ids):
+                message = document_to_proto(document)
+                response.documents.append(message)
+                size += message.ByteSize() + FRAME_BYTES
+                if size > self._max_bytes:
+                    raise too_large(size, self._max_bytes, "ask for fewer documents at once")
+        return response
+
+    async def CountDocuments(
+        self, request: pb.CountDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.CountDocumentsResponse:
+        """Count documents."""
+        del context
+        self._validator.check(request)
+        return pb.CountDocumentsResponse(count=self._retrieval.count(request.collection))
+
+    async def ListChunks(
+        self, request: pb.ListChunksRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListChunksResponse:
+        """Read a page of a document's chunks."""
+        del context
+        self._validator.check(request)
+        scope = (self._catalogue.get(request.collection).uid, request.doc_id)
+        position = page_tokens.number_position(request.page_token, "chunks", scope, 2)
+        first, revision = position or (0, None)
+        page = await self._retrieval.list_chunks(
+            request.collection,
+            request.doc_id,
+            first=first,
+            limit=request.page_size or DEFAULT_PAGE_SIZE,
+            include_vectors=request.include_vectors,
+            revision=revision,
+        )
+        chunks = fitting(
+            [chunk_to_proto(chunk) for chunk in page.chunks], self._max_bytes - PAGE_OVERHEAD_BYTES
+        )
+        response = pb.ListChunksResponse(chunks=chunks)
+        if chunks and (page.more or len(chunks) < len(page.chunks)):
+            following = (chunks[-1].ordinal + 1, page.revision)
+            response.next_page_token = page_tokens.encode("chunks", scope, following)
+        return response
+
+    async def ListDocuments(
+        self, request: pb.ListDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListDocumentsResponse:
+        """Read a page of a collection's documents."""
+        del context
+        self._validator.check(request)
+        scope = (self._catalogue.get(request.collection).uid, request.filter)
+        page = await self._retrieval.list_documents(
+            request.collection,
+            after=page_tokens.text_position(request.page_token, "documents", scope),
+            limit=request.page_size or DEFAULT_PAGE_SIZE,
+            include_text=request.include_text,
+        )
+        documents = fitting(
+            [document_to_proto(document) for document in page.documents],
+            self._max_bytes - PAGE_OVERHEAD_BYTES,
+        )
+        response = pb.ListDocumentsResponse(documents=documents)
+        if documents and (page.more or len(documents) < len(page.documents)):
+            response.next_page_token = page_tokens.encode("documents", scope, documents[-1].doc_id)
+        if request.include_total_count:
+            response.total_count = self._retrieval.count(request.collection)
+        return response
+
+
+def _size(response: pb.QueryResponse, result: QueryResult, room: int) -> int:
+    """Say how large an answer is: by an upper bound where that fits, else exactly."""
+    bound = convert.answer_bytes(result) + 4 * len(response.query)
+    return bound if bound <= room else response.ByteSize()
