@@ -13,9 +13,10 @@ the square root of the sum of squares, and one division.
 
 **The weights** were chosen by dense recall@5 on SQuAD questions, SciFact's train
 claims, product documentation and XQuAD in six languages; benchmarks/embedder_recall.py
-measures it. On 1,000 SQuAD questions that were not looked at before, it is 0.74. What counts: how often a word stands in a text says little, so it goes in
-by its bit length; the words that every English text has tell nothing and are kept only
-so that "who is it" is not nothing; short words of any language tell less than long ones.
+measures it. On 1,000 SQuAD questions that were not looked at before, it is 0.74. What
+counts: how often a word stands in a text says little, so it goes in by its bit length;
+the words that every English text has tell nothing and are kept only so that "who is it"
+is not nothing; short words of any language tell less than long ones.
 """
 
 from __future__ import annotations
