@@ -27,12 +27,16 @@ def set_up_logs(log_format: LogFormat, level: str, stream: TextIO | None = None)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=out.isatty(), timestamp_key="time")]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else [
+            structlog.processors.dict_tracebacks,
+            _in_order,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
     )
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -56,6 +60,12 @@ def _adopt_library_logs(out: TextIO, before: list[Processor], rendering: list[Pr
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+
+
+def _in_order(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Put first what every line has, for people who read JSON after all."""
+    first = {key: event.pop(key) for key in ("time", "level", "event") if key in event}
+    return {**first, **event}
 
 
 def _as_library_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

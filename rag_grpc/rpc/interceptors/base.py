@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -34,7 +34,7 @@ from rag_grpc.rpc.interceptors import call as current
 from rag_grpc.rpc.interceptors.call import Call, Method
 
 Proceed: TypeAlias = Callable[[Call], Awaitable[bytes | None]]
-Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class CallInterceptor:
@@ -183,12 +183,15 @@ class _Requests:
     def __init__(self, call: Call, decode: Callable[[Call, bytes], Any]) -> None:
         self._call = call
         self._decode = decode
-        self._received = aiter(call.request)
+        self._received: AsyncIterator[bytes] | None = None
 
     def __aiter__(self) -> _Requests:
         return self
 
     async def __anext__(self) -> Any:
+        if self._received is None:
+            # Not before it is wanted: Python warns of gRPC's iterator where it was made and never asked.
+            self._received = aiter(self._call.request)
         return self._decode(self._call, await anext(self._received))
 
 

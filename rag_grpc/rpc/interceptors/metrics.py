@@ -16,10 +16,13 @@ from py_grpc_prometheus.server_metrics import get_grpc_server_handled_counter, i
 
 from rag_grpc.rpc.interceptors.base import CallInterceptor, Proceed
 from rag_grpc.rpc.interceptors.call import Call, Method
+from rag_grpc.rpc.status import TABLE
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 _LABELS = ("grpc_type", "grpc_service", "grpc_method")
 _UNSETTLED = grpc.StatusCode.UNKNOWN
+_EXPECTED = {row.code for row in TABLE.values()} | {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}
+"""The codes that calls end with. A series for one that never comes costs each scrape."""
 
 
 class _Series:
@@ -34,8 +37,20 @@ class _Series:
         self.count_received: Callable[[int], None] = lambda _bytes: self.received.inc()
         self.count_sent: Callable[[int], None] = lambda _bytes: self.sent.inc()
         self.handling = metrics.handling.labels(*values)
-        self.handled = {code: metrics.handled.labels(*values, code.name) for code in grpc.StatusCode}
-        self.requests = {code: metrics.requests.labels(path, code.name) for code in grpc.StatusCode}
+        self.handled = _ByCode(lambda code: metrics.handled.labels(*values, code.name), _EXPECTED)
+        self.requests = _ByCode(lambda code: metrics.requests.labels(path, code.name), {grpc.StatusCode.OK})
+
+
+class _ByCode(dict[grpc.StatusCode, Counter]):
+    """Counters by code: some from the start, others when they are first asked for."""
+
+    def __init__(self, make: Callable[[grpc.StatusCode], Counter], codes: set[grpc.StatusCode]) -> None:
+        super().__init__((code, make(code)) for code in codes)
+        self._make = make
+
+    def __missing__(self, code: grpc.StatusCode) -> Counter:
+        counter = self[code] = self._make(code)
+        return counter
 
 
 class Metrics(CallInterceptor):

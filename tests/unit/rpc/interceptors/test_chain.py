@@ -1,0 +1,147 @@
+"""The wrapper that all interceptors share: order, the four kinds, decoding, closing, idling."""
+
+import asyncio
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+
+from rag_grpc.rpc.interceptors.base import CallInterceptor
+from rag_grpc.rpc.interceptors.errors import Errors
+
+OVERSIZED = StringValue(value="x" * 2000)
+
+
+class Note(CallInterceptor):
+    def __init__(self, name, notes):
+        self.name, self.notes = name, notes
+
+    async def around(self, call, proceed):
+        self.notes.append(f"{self.name} in")
+        try:
+            return await proceed(call)
+        finally:
+            self.notes.append(f"{self.name} out")
+
+
+async def test_the_first_interceptor_is_the_outermost(serve):
+    notes = []
+    caller = await serve([Note("a", notes), Note("b", notes)])
+    await caller.unary()(StringValue(value="x"))
+    await caller.chain.idle()
+    assert notes == ["a in", "b in", "b out", "a out"]
+
+
+async def test_all_four_kinds_pass_through(serve):
+    notes = []
+    caller = await serve([Note("a", notes)])
+    words = [StringValue(value=word) for word in ("ab", "cd")]
+    assert (await caller.unary()(words[0])).value == "ab"
+    assert (await caller.collect()(iter(words))).value == "abcd"
+    assert [each.value async for each in caller.spread()(words[0])] == ["a", "b"]
+    assert [each.value async for each in caller.both()(iter(words))] == ["ab", "cd"]
+    await caller.chain.idle()
+    assert notes == ["a in", "a out"] * 4
+
+
+async def test_a_method_that_is_not_there_stays_grpcs_business(serve):
+    caller = await serve([])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await caller.unary("/test.Echo/Nothing")(StringValue())
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert not caller.chain._wrapped
+
+
+@pytest.mark.parametrize("kind", ["unary", "spread", "collect", "both"])
+@pytest.mark.parametrize(
+    ("sent", "code", "reason"),
+    [
+        (b"\xff\xff\xff", grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
+        (OVERSIZED.SerializeToString(), grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED"),
+    ],
+    ids=["undecodable", "too large"],
+)
+async def test_bad_bytes_are_an_error_like_any_other(serve, reason_of, kind, sent, code, reason):
+    caller = await serve([Errors()])
+    method = getattr(caller, kind)(raw=True)
+    call = method(iter([sent]) if kind in ("collect", "both") else sent)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        _ = [each async for each in call] if kind in ("spread", "both") else await call
+    assert (caught.value.code(), await reason_of(call)) == (code, reason)
+
+
+async def test_what_is_turned_away_is_never_decoded(serve):
+    class Refuse(CallInterceptor):
+        async def around(self, call, proceed):
+            await call.context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+
+    caller = await serve([Errors(), Refuse()])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await caller.unary(raw=True)(b"\xff\xff\xff")
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_generator_is_closed_in_the_task_of_its_call(serve, echo, forever):
+    """grpc.aio itself leaves that to the garbage collector, in another task."""
+    tasks = []
+
+    async def spread(request, context):
+        tasks.append(asyncio.current_task())
+        try:
+            yield StringValue(value="first")
+            await forever.wait()
+        finally:
+            tasks.append(asyncio.current_task())
+
+    echo.spread = spread
+    caller = await serve([Errors()], echo)
+    call = caller.spread()(StringValue())
+    assert (await call.read()).value == "first"
+    call.cancel()
+    await caller.chain.idle()
+    assert len(tasks) == 2
+    assert tasks[0] is tasks[1]
+
+
+async def test_idle_waits_for_the_clean_up_of_cancelled_calls(serve, echo, forever):
+    """gRPC's own stop() returns before."""
+    began, cleaned = asyncio.Event(), asyncio.Event()
+
+    async def unary(request, context):
+        began.set()
+        try:
+            await forever.wait()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            cleaned.set()
+
+    echo.unary = unary
+    caller = await serve([Errors()], echo)
+    call = caller.unary()(StringValue())
+    await began.wait()
+    call.cancel()
+    await caller.chain.idle()
+    assert cleaned.is_set()
+
+
+async def test_a_call_can_be_told_of_from_anywhere_inside_it(serve, echo):
+    from rag_grpc.rpc.interceptors.call import about
+
+    seen = {}
+
+    class Look(CallInterceptor):
+        async def around(self, call, proceed):
+            response = await proceed(call)
+            seen.update(call.about)
+            return response
+
+    async def unary(request, context):
+        about(collection="books", hits=3)
+        return request
+
+    echo.unary = unary
+    caller = await serve([Look()], echo)
+    await caller.unary()(StringValue())
+    assert seen == {"collection": "books", "hits": 3}
+    about(collection="nobody listens")
