@@ -194,8 +194,8 @@ def _chunks(
     try:
         found = library.chunk_indices(text[start:stop])
     except BaseException as error:
-        # A panic in Rust, which is no Exception. Fuzzing met one in thousands of odd texts (0.33.1); it must not
-        # fail a document.
+        # A panic in Rust, which is no Exception. Fuzzing met one, in thousands of odd texts (0.33.1): it must
+        # not fail a document.
         if type(error).__name__ != "PanicException":
             raise
         return list(_trimmed(text, cut_stretch(text, start, stop, chunking)))
