@@ -1,0 +1,112 @@
+"""What every Splitter must do: each "must" of `ports.Splitter` has a test here."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rag_grpc.core.models import Chunking, TextSpan
+from rag_grpc.core.ports import Splitter
+
+MEDIA_TYPES = ["text/plain", "text/markdown"]
+
+pieces = st.sampled_from(
+    [
+        "word ",
+        "a longer sentence with several words. ",
+        "\n",
+        "\n\n",
+        "# Heading\n",
+        "## Deeper\n\n",
+        "- item\n",
+        "```\ncode\n```\n",
+        "\u4e16\u754c",
+        "e\u0301",
+        "\U0001f469\u200d\U0001f469\u200d\U0001f467",
+        "x" * 50,
+        " " * 30,
+        "\t",
+        "\r\n",
+        "\u00a0",
+    ]
+)
+texts = st.lists(pieces, max_size=40).map("".join) | st.text(max_size=300)
+chunkings = st.builds(
+    Chunking,
+    max_characters=st.sampled_from([0, 10, 37, 200]),
+    overlap_characters=st.sampled_from([0, 4]),
+    without_context=st.booleans(),
+)
+
+
+class SplitterContract:
+    """What every Splitter must do. Subclasses supply `make_splitter`."""
+
+    def make_splitter(self) -> Splitter:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def splitter(self) -> Splitter:
+        return self.make_splitter()
+
+    def test_it_says_what_it_is(self, splitter: Splitter) -> None:
+        assert splitter.version
+
+    @given(text=texts, media_type=st.sampled_from(MEDIA_TYPES), chunking=chunkings)
+    @settings(
+        max_examples=150,
+        deadline=None,
+        # Several adapters inherit this one test.
+        suppress_health_check=[HealthCheck.differing_executors],
+    )
+    def test_any_text_is_covered_by_spans_in_order(
+        self, text: str, media_type: str, chunking: Chunking
+    ) -> None:
+        splitter = self.make_splitter()
+        spans = splitter.split(text, media_type, chunking)
+        check_spans(text, spans, chunking)
+        assert splitter.split(text, media_type, chunking) == spans
+
+    @pytest.mark.parametrize("media_type", MEDIA_TYPES)
+    @pytest.mark.parametrize("text", ["", " ", "\n\t\r\n \u00a0\u3000"])
+    def test_white_space_alone_has_no_spans(self, splitter: Splitter, text: str, media_type: str) -> None:
+        assert splitter.split(text, media_type, Chunking()) == []
+
+    @pytest.mark.parametrize("media_type", MEDIA_TYPES)
+    def test_a_short_text_is_one_span(self, splitter: Splitter, media_type: str) -> None:
+        (span,) = splitter.split("hello", media_type, Chunking())
+        assert (span.start, span.end) == (0, 5)
+
+    def test_a_text_without_a_break_is_cut_all_the_same(self, splitter: Splitter) -> None:
+        text = "x" * 5000
+        spans = splitter.split(text, "text/plain", Chunking(max_characters=100))
+        check_spans(text, spans, Chunking(max_characters=100))
+        assert len(spans) >= 50
+
+    def test_several_threads_may_call_it_at_once(self, splitter: Splitter) -> None:
+        text = "One sentence. Another one, a little longer.\n\n" * 50
+        expected = splitter.split(text, "text/markdown", Chunking(max_characters=80))
+        with ThreadPoolExecutor(4) as pool:
+            for spans in pool.map(
+                lambda _: splitter.split(text, "text/markdown", Chunking(max_characters=80)), range(8)
+            ):
+                assert spans == expected
+
+
+def check_spans(text: str, spans: list[TextSpan], chunking: Chunking) -> None:
+    covered = set[int]()
+    for span in spans:
+        assert 0 <= span.start < span.end <= len(text)
+        assert text[span.start : span.end].strip(), "a span of white space alone"
+        if chunking.max_characters:
+            assert span.end - span.start <= chunking.max_characters
+        assert all(heading.strip() for heading in span.headings)
+        covered.update(range(span.start, span.end))
+    starts = [span.start for span in spans]
+    assert starts == sorted(starts)
+    assert bool(spans) == bool(text.strip())
+    lost = [place for place, letter in enumerate(text) if not letter.isspace() and place not in covered]
+    assert not lost, f"characters that no span holds: {lost[:5]}"

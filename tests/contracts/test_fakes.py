@@ -1,0 +1,24 @@
+"""The fakes keep the contracts of what they stand for."""
+
+from rag_grpc.core.metadata import without_nulls
+from rag_grpc.core.models import MetadataDict
+from rag_grpc.core.ports import Embedder, Splitter
+from tests.contracts.embedder_contract import EmbedderContract
+from tests.contracts.fakes import JsonCodec, LetterEmbedder, LineSplitter
+from tests.contracts.splitter_contract import SplitterContract
+
+
+class TestLetterEmbedder(EmbedderContract):
+    def make_embedder(self) -> Embedder:
+        return LetterEmbedder()
+
+
+class TestLineSplitter(SplitterContract):
+    def make_splitter(self) -> Splitter:
+        return LineSplitter()
+
+
+def test_the_codec_gives_back_what_it_packed() -> None:
+    metadata: MetadataDict = {"a": [1.5, None, True, {"b": "ä\0"}], "c": -0.0, "d": {}, "e": None}
+    codec = JsonCodec()
+    assert codec.unpack(codec.pack(without_nulls(metadata))) == without_nulls(metadata)
