@@ -19,7 +19,9 @@ if ! cmp -s tools/go/go.sum "$made"; then
     }
     echo "Building grpcurl, ghz and grpc-health-probe (some minutes the first time) ..."
     # Readonly: go.mod and go.sum decide, so that everyone has the same bytes.
-    GOBIN=$bin GOFLAGS=-mod=readonly go install -C tools/go tool
+    log=$(mktemp)
+    GOBIN=$bin GOFLAGS=-mod=readonly go install -C tools/go tool >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+    rm -f "$log"
     ln -sf grpc-health-probe "$bin/grpc_health_probe"  # the name that its documentation uses
     cp tools/go/go.sum "$made"
 fi
