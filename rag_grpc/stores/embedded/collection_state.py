@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag_grpc.core.errors import CollectionNotFound, NotReady
 from rag_grpc.core.models import Collection, CollectionCounts
@@ -51,8 +51,27 @@ class CollectionState:
         self.view = View(seq, index.view(seq), counts)
 
     def publish(self, seq: int, counts: CollectionCounts) -> None:
-        """Let searches that begin from now on see the collection as of `seq`."""
-        self.view = View(seq, self.index.view(seq), counts)
+        """Let searches that begin from now on see the collection as of `seq`. Writer thread."""
+        with self._lock:
+            self.view = View(seq, self.index.view(seq), counts)
+
+    def publish_counts(self, seq: int, counts: CollectionCounts) -> None:
+        """Note what the database holds as of `seq`; the index that shows it comes next. Writer thread."""
+        with self._lock:
+            self.view = replace(self.view, seq=seq, counts=counts)
+
+    def replace_index(self, index: DenseIndex) -> None:
+        """Let searches that begin from now on use another index of the same state. Writer thread."""
+        with self._lock:
+            self.index = index
+            self.view = View(self.view.seq, index.view(self.view.seq), self.view.counts)
+
+    def publish_graph(self) -> None:
+        """Let searches use a graph that has become useful since the last write. Index thread."""
+        with self._lock:
+            graph = self.index.view(self.view.seq).graph
+            if graph is not self.view.dense.graph:
+                self.view = replace(self.view, dense=replace(self.view.dense, graph=graph))
 
     @contextmanager
     def hold(self) -> Iterator[View]:

@@ -105,8 +105,10 @@ class DenseIndex:
         self.vectors.append(ids, contents, comparable(vectors, self.collection.metric))
 
     def view(self, seq: int) -> DenseView:
-        """Return what a search at `seq` sees."""
-        return DenseView(self.vectors.slots, seq, self.collection.metric, self.graph)
+        """Return what a search at `seq` sees; a graph that knows less than half is no help yet."""
+        slots = self.vectors.slots
+        graph = self.graph if self.graph is not None and self.graph.covered * 2 >= slots.length else None
+        return DenseView(slots, seq, self.collection.metric, graph)
 
     # -- index thread
 
@@ -181,13 +183,16 @@ class DenseIndex:
         graph.add(slots.ids[wanted], slots.rows[wanted], end, threads=self.parameters.threads)
         return end - start
 
-    def compacted(self, path: Path, oldest_seq: int) -> DenseIndex:
-        """Make a new index with the chunks that live, or that a view in use may want; it has no graph yet."""
+    def compacted(self, path: Path, oldest_seq: int) -> tuple[DenseIndex, int]:
+        """Make a new index with the chunks that live, or that a view in use may want; it has no graph yet.
+
+        Returns it with the number of slots that it was made from: `catch_up` takes over from there.
+        """
         slots = self.vectors.slots
         wanted = np.flatnonzero(slots.died[: slots.length] > oldest_seq)
         fresh = DenseIndex(path, self.collection, self.parameters, capacity=int(len(wanted) * 1.1))
         fresh._copy(self, wanted)
-        return fresh
+        return fresh, slots.length
 
     def catch_up(self, old: DenseIndex, through: int) -> None:
         """Take over what `old` got since this was made from its first `through` slots. Writer thread."""
@@ -207,19 +212,16 @@ class DenseIndex:
         for place in np.flatnonzero(died != ALIVE).tolist():
             self.apply([], [Died(int(slots.ids[places[place]]), 1, int(died[place]))])
 
-    def adopt(self, graph: Graph, members: Ids, marked: int) -> bool:
-        """Take a loaded graph of `members` (rising) and `marked` dead ones; False where it does not fit.
+    def adopt(self, graph: Graph, members: Ids, last_chunk: int) -> bool:
+        """Take a loaded graph of `members` (rising); False where it does not fit.
 
-        It fits where it holds every living chunk up to its last member. Called before anything is served.
+        It fits where it holds every living chunk up to `last_chunk`. Called before anything is served.
         """
         slots = self.vectors.slots
-        if not len(members) or len(members) + marked != len(graph):
-            return False
-        covered = int(np.searchsorted(slots.ids[: slots.length], members[-1], side="right"))
+        covered = int(np.searchsorted(slots.ids[: slots.length], last_chunk, side="right"))
         living = slots.ids[:covered]
         if not np.isin(living, members, assume_unique=True).all():
             return False
-        graph.marked = marked
         graph.mark_dead(np.setdiff1d(members, living, assume_unique=True))
         graph.covered = covered
         self.graph = graph

@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from pathlib import Path
 
 from rag_grpc.core.errors import NotConfigured
@@ -60,6 +61,11 @@ class DataFolder:
         folder = self.indexes / str(collection_id)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def new_vector_file(self, collection_id: int) -> Path:
+        """Name a vector file that does not exist yet."""
+        folder = self.index_folder(collection_id)
+        return folder / f"vectors-{time.monotonic_ns()}.f32"
 
     def remove_index_folder(self, collection_id: int) -> None:
         """Remove all copies of a collection; what is mapped stays readable until it is let go."""

@@ -25,7 +25,7 @@ from rag_grpc.core.models import SearchResult
 from rag_grpc.core.ports import Search, Telemetry
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_search import Found, comparable, search
-from rag_grpc.stores.embedded.rows import read_hits
+from rag_grpc.stores.embedded.hit_rows import read_hits
 
 log = structlog.get_logger(__name__)
 

@@ -96,8 +96,8 @@ def make(order: Order) -> None:
     else:
         graph, members = base.graph, base.members
         dead = _deaths(order, reader, base.manifest.seq)
-        # Ids only grow, so what is above the last one that the base was asked for came since.
-        first = int(members[-1]) if len(members) else first_id(order.collection_id)
+        # Ids only grow, so what came since is above the last one that the base looked at.
+        first = base.manifest.last_chunk
     added = [members]
     for ids, rows in _vectors(order, reader, first):
         graph.add(ids, rows, covered=0, threads=1)
@@ -107,7 +107,13 @@ def make(order: Order) -> None:
     graph.mark_dead(gone)
     living = np.setdiff1d(members, gone, assume_unique=True)
     write_snapshot(
-        Path(order.making), graph, living, collection=order.collection, seq=order.seq, parameters=parameters
+        Path(order.making),
+        graph,
+        living,
+        collection=order.collection,
+        seq=order.seq,
+        last_chunk=order.last_chunk,
+        parameters=parameters,
     )
 
 
@@ -130,7 +136,8 @@ def _base(order: Order, reader: apsw.Connection, parameters: IndexParameters) ->
 def _deaths(order: Order, reader: apsw.Connection, since: int) -> Ids:
     """Return the chunks that died behind `since`, by the change log."""
     rows = reader.execute(
-        "SELECT first_chunk, chunk_count FROM change WHERE collection = ? AND op = 'dead' AND seq > ? AND seq <= ?",
+        "SELECT first_chunk, chunk_count FROM change"
+        " WHERE collection = ? AND op = 'dead' AND seq > ? AND seq <= ?",
         (order.collection_id, since, order.seq),
     ).fetchall()
     ranges = [np.arange(int(str(first)), int(str(first)) + int(str(count))) for first, count in rows]

@@ -37,17 +37,18 @@ MEMBERS_FILE = "members.npy"
 MANIFEST_FILE = "manifest.json"
 
 
-class SnapshotUnusable(Exception):  # noqa: N818  # it is an answer, and stays in this room
+class SnapshotUnusable(Exception):
     """The snapshot is not whole, or not of this collection and these parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a snapshot says of itself."""
+    """What a snapshot says of itself: every chunk up to `last_chunk` that lived at `seq` is in it."""
 
     format: int
     collection_uid: str
     seq: int
+    last_chunk: int
     dimension: int
     metric: str
     m: int
@@ -70,7 +71,14 @@ class Snapshot:
 
 
 def write_snapshot(
-    making: Path, graph: Graph, members: Ids, *, collection: Collection, seq: int, parameters: IndexParameters
+    making: Path,
+    graph: Graph,
+    members: Ids,
+    *,
+    collection: Collection,
+    seq: int,
+    last_chunk: int,
+    parameters: IndexParameters,
 ) -> Manifest:
     """Write a snapshot into the new folder `making` and sync it. Raises OSError where it is not whole.
 
@@ -86,6 +94,7 @@ def write_snapshot(
         format=FORMAT,
         collection_uid=collection.uid,
         seq=seq,
+        last_chunk=last_chunk,
         dimension=collection.dimension,
         metric=collection.metric.value,
         m=parameters.m,

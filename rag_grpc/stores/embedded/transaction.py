@@ -132,8 +132,9 @@ class Transaction:
         if stored is not None and action is PutAction.DESCRIBE:
             self._describe(collection, stored, document.packed_metadata, document.content_hash)
             self._connection.execute(
-                "UPDATE document SET text = ?, media_type = ? WHERE key = ?",
-                (document.text, document.media_type, stored.key),
+                "UPDATE document SET content_revision = CASE text WHEN ?1 THEN content_revision ELSE ?2 END,"
+                " text = ?1, media_type = ?3 WHERE key = ?4",
+                (document.text, self.seq, document.media_type, stored.key),
             )
             return PutOutcome(IngestStatus.REPLACED, self.seq, stored.version.chunk_count)
         if stored is not None:

@@ -9,6 +9,7 @@ were published.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 GROUP_WRITES = 1000
 GROUP_BYTES = 32 * 1024 * 1024
 HOUSEKEEPING_SECONDS = 1.0
+HOUSEKEEPING_GROUPS = 16
+"""Groups after which some housekeeping is done though writes wait, so that the dead do not pile up."""
 
 Task: TypeAlias = Callable[[apsw.Connection], object]
 """Runs in the writer thread between two groups, with the writing connection outside a transaction."""
@@ -37,7 +40,7 @@ class _Entry:
     """A write or a task, and who waits for it."""
 
     work: Write | Task
-    future: asyncio.Future[object]
+    future: asyncio.Future[object] | concurrent.futures.Future[object]
 
 
 class Writer:
@@ -68,34 +71,40 @@ class Writer:
             self._wake.notify()
         return future
 
+    def post(self, task: Task) -> concurrent.futures.Future[object]:
+        """Queue a task, from any thread; the future's result is its result, or the error it ended with."""
+        future: concurrent.futures.Future[object] = concurrent.futures.Future()
+        with self._wake:
+            self._waiting.append(_Entry(task, future))
+            self._wake.notify()
+        return future
+
     def stop(self) -> None:
-        """Finish what waits, then end the thread and close the connection. Blocks."""
+        """Finish what waits, then end the thread. Blocks."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
         if self._thread.ident is not None:
             self._thread.join()
-        self._commits.close()
 
     @property
     def waiting(self) -> int:
         """Writes that wait. Any thread."""
         return len(self._waiting)
 
-    @property
-    def stopping(self) -> bool:
-        """Whether what waits is finished in haste. Any thread."""
-        return self._stopping
-
     # -- writer thread
 
     def _run(self) -> None:
+        groups = 0
         while True:
             group = self._next_group()
             if group is None:
                 return
             if group:
                 self._resolve(group, self._work(group))
+                groups += 1
+                if groups % HOUSEKEEPING_GROUPS == 0:
+                    self._keep_house()
 
     def _next_group(self) -> list[_Entry] | None:
         """Wait for work, and keep house meanwhile; None at the end."""
@@ -146,6 +155,9 @@ class Writer:
             return [StorageFault(f"the writer failed: {type(error).__name__}")] * len(group)
 
     def _resolve(self, group: list[_Entry], results: list[object]) -> None:
+        if isinstance(group[0].future, concurrent.futures.Future):
+            group[0].future.set_result(results[0])
+            return
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_deliver, group, results)
 

@@ -1,4 +1,4 @@
-"""Reading rows back: hits as of a view's seq, documents and chunks as they are now.
+"""Reading the rows of hits, as of a view's seq.
 
 A search reads its rows after newer writes may have been committed, so a hit's
 document is taken as of the view: its row carries the newest version of that content,
@@ -18,7 +18,7 @@ import apsw
 import numpy as np
 
 from rag_grpc.core.errors import StorageFault
-from rag_grpc.core.models import Chunk, Document, Hit, HitParts, Selected, Vector
+from rag_grpc.core.models import Chunk, Hit, HitParts, Selected, Vector
 
 ROWS_A_STATEMENT = 100
 
@@ -102,25 +102,3 @@ def _past(reader: apsw.Connection, key: int, seq: int) -> tuple[str, bytes]:
         raise StorageFault(f"version {seq} of content {key} is not in the database")
     title, metadata = row
     return title, metadata
-
-
-DOCUMENT_COLUMNS = (
-    "doc_id, media_type, title, metadata, revision, content_hash, chunk_count, create_time, update_time"
-)
-
-
-def document_of(row: tuple[Any, ...]) -> Document:
-    """Make a document of DOCUMENT_COLUMNS and a text."""
-    doc_id, media_type, title, metadata, revision, content_hash, chunk_count, created, updated, text = row
-    return Document(
-        doc_id=doc_id,
-        text=text,
-        media_type=media_type,
-        title=title,
-        packed_metadata=metadata,
-        revision=revision,
-        content_hash=content_hash,
-        chunk_count=chunk_count,
-        create_time=created,
-        update_time=updated,
-    )

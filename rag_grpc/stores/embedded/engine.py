@@ -1,0 +1,241 @@
+"""The threads of the embedded store and what they share, put together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import apsw
+import structlog
+
+from rag_grpc.core.errors import CollectionNotFound, StorageFault
+from rag_grpc.core.models import CollectionCounts, CollectionStats, StoreStats
+from rag_grpc.core.ports import MetadataCodec, Search, Telemetry
+from rag_grpc.stores.embedded.collection_rows import CollectionRow, read_collections
+from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer
+from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
+from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.following import IndexFollower
+from rag_grpc.stores.embedded.group_commit import GroupCommit
+from rag_grpc.stores.embedded.housekeeping import Housekeeping
+from rag_grpc.stores.embedded.index_thread import IndexThread
+from rag_grpc.stores.embedded.loading import IndexLoader
+from rag_grpc.stores.embedded.room import Room
+from rag_grpc.stores.embedded.search_threads import SearchThreads
+from rag_grpc.stores.embedded.snapshots import publish, write_snapshot
+from rag_grpc.stores.embedded.writer import Writer
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSettings:
+    """How the embedded store works. Sizes in bytes, times in seconds.
+
+    `tail_bound`: chunks outside a graph above which ingest waits. `snapshot_seconds`: a snapshot is due when
+    putting the chunks that came since the last one into the graph would take so long. `vfs` names the file
+    layer of the writing connection, for tests that make the disk fail.
+    """
+
+    index: IndexParameters = field(default_factory=IndexParameters)
+    search_threads: int = 2
+    tail_bound: int = 4096
+    disk_reserve_bytes: int = 64 * 1024 * 1024
+    snapshot_seconds: float = 15.0
+    vfs: str | None = None
+
+
+class Engine:
+    """Everything behind the face. Built empty; `load` and `start` bring it to life, `stop` ends it."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        codec: MetadataCodec,
+        telemetry: Telemetry,
+        settings: EmbeddedSettings,
+        failed: Callable[[str], None],
+    ) -> None:
+        """`failed` is told, from any thread, why writes fail, or with an empty text that they work again."""
+        self.states: dict[int, CollectionState] = {}
+        self._folder = folder
+        self._settings = settings
+        self._telemetry = telemetry
+        self._loader = IndexLoader(folder, settings.index, telemetry)
+        self._room = Room(folder, self.states, failed, reserve_bytes=settings.disk_reserve_bytes)
+        self._indexes = IndexThread(
+            self.states,
+            folder,
+            settings.index,
+            telemetry,
+            snapshot_seconds=settings.snapshot_seconds,
+            remake=self._remake,
+        )
+        follower = IndexFollower(
+            self.states,
+            self._room,
+            self._indexes,
+            tail_bound=settings.tail_bound,
+            connection=lambda: self._commits.connection,
+            failed=failed,
+        )
+        self._commits = GroupCommit(self._open_writer, codec, follower, telemetry)
+        self._housekeeping = Housekeeping(self.states)
+        self.writer = Writer(self._commits, self._keep_house)
+        self.searches = SearchThreads(
+            lambda: open_reader(folder.database),
+            self._state_of,
+            telemetry,
+            threads=settings.search_threads,
+            ef=settings.index.ef,
+        )
+
+    # -- life
+
+    def load(self) -> None:
+        """Lock the folder and load all of it. Blocks. Raises NotConfigured, StorageFull, apsw.Error."""
+        started = perf_counter()
+        self._folder.lock()
+        connection = self._open_writer()
+        self._commits.connection = connection
+        self._commits.seq = last_seq(connection)
+        rows = read_collections(connection)
+        self._folder.remove_strays({row.collection.id for row in rows})
+        for row in rows:
+            self._commits.counters[row.collection.id] = row.counters
+            self.states[row.collection.id] = self._loader.state(connection, row, self._commits.seq)
+        log.info(
+            "store_loaded",
+            collections=len(rows),
+            chunks=sum(row.counters.chunks for row in rows),
+            seq=self._commits.seq,
+            sqlite=apsw.sqlite_lib_version(),
+            seconds=round(perf_counter() - started, 2),
+        )
+
+    def start(self) -> None:
+        """Start the threads. On the event loop."""
+        self.searches.start()
+        self.writer.start()
+        self._indexes.start(self.writer.post)
+
+    def wait_until_caught_up(self) -> None:
+        """Wait until no graph lacks many chunks. Blocks."""
+        self._indexes.wait_for_tail(list(self.states.values()), self._settings.tail_bound, timeout=None)
+
+    def stop(self) -> None:
+        """Finish what was submitted, save the graphs, release everything. Blocks."""
+        self._indexes.release_waiters()
+        self.searches.stop()
+        self.writer.stop()
+        self._indexes.stop()
+        for state in self.states.values():
+            self._save(state)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Release everything, saving nothing."""
+        self._commits.close()
+        for state in self.states.values():
+            state.index.close()
+        self.states.clear()
+        self._folder.unlock()
+
+    def _open_writer(self) -> apsw.Connection:
+        return open_writer(self._folder.database, vfs=self._settings.vfs)
+
+    def _save(self, state: CollectionState) -> None:
+        """Save a graph that changed since its last snapshot."""
+        index, graph = state.index, state.index.graph
+        if graph is None or state.fault or state.snapshot_seq == state.view.seq:
+            return
+        folder = self._folder.index_folder(state.collection.id)
+        making = folder / "making-at-stop"
+        shutil.rmtree(making, ignore_errors=True)
+        try:
+            index.advance(state.view.seq, 0)
+            slots = index.vectors.slots
+            if not graph.covered:
+                return
+            write_snapshot(
+                making,
+                graph,
+                index.members(),
+                collection=state.collection,
+                seq=state.view.seq,
+                last_chunk=int(slots.ids[graph.covered - 1]),
+                parameters=self._settings.index,
+            )
+            publish(making, state.view.seq)
+        except (OSError, RuntimeError) as error:
+            log.warning("snapshot_failed", collection=state.collection.name, status=0, error=str(error))
+            shutil.rmtree(making, ignore_errors=True)
+        else:
+            log.info("snapshot_made", collection=state.collection.name, chunks=len(graph), seconds=0)
+
+    # -- writer thread
+
+    def add(self, connection: apsw.Connection, row: CollectionRow) -> CollectionState:
+        """Take in a collection that was just made."""
+        state = self._loader.state(connection, row, self._commits.seq)
+        self._commits.counters[row.collection.id] = row.counters
+        self.states[row.collection.id] = state
+        return state
+
+    def forget(self, state: CollectionState) -> None:
+        """Let go of a collection that was just dropped."""
+        number = state.collection.id
+        self._commits.counters.pop(number, None)
+        self.states.pop(number, None)
+        state.index.close()
+        self._folder.remove_index_folder(number)
+        self._housekeeping.note_drop()
+
+    def _keep_house(self, connection: apsw.Connection) -> bool:
+        self._room.look_again(connection)
+        return self._housekeeping(connection)
+
+    def _remake(self, state: CollectionState) -> DenseIndex:
+        """Load an index anew from what is committed."""
+        connection = self._commits.connection
+        if connection is None:
+            raise StorageFault("the database is not open")
+        counters = self._commits.counters[state.collection.id]
+        index = self._loader.vectors(connection, CollectionRow(state.collection, counters))
+        state.publish_counts(self._commits.seq, CollectionCounts(counters.documents, counters.chunks))
+        return index
+
+    # -- any thread
+
+    def _state_of(self, search: Search) -> CollectionState:
+        state = self.states.get(search.collection.id)
+        if state is None:
+            raise CollectionNotFound(search.collection.name)
+        return state
+
+    def stats(self) -> StoreStats:
+        """Counts for dashboards."""
+        collections = []
+        for state in list(self.states.values()):
+            view, graph = state.view, state.index.graph
+            collections.append(
+                CollectionStats(
+                    name=state.collection.name,
+                    documents=view.counts.documents,
+                    chunks=view.counts.chunks,
+                    graph=0 if graph is None else len(graph),
+                    graph_dead=0 if graph is None else graph.marked,
+                    tail=state.index.tail,
+                    snapshot_time=state.snapshot_time,
+                )
+            )
+        return StoreStats(
+            collections=tuple(collections),
+            writes_waiting=self.writer.waiting,
+            searches_waiting=self.searches.waiting,
+            disk_free_bytes=self._folder.free_bytes() if self.states else None,
+            disk_used_bytes=self._folder.used_bytes() if self.states else None,
+        )

@@ -1,0 +1,73 @@
+"""How the indexes follow what was committed: the writer thread's side of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import apsw
+import structlog
+
+from rag_grpc.core.errors import RagError
+from rag_grpc.core.models import CollectionCounts, PutDocument
+from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.index_thread import IndexThread
+from rag_grpc.stores.embedded.room import Room
+from rag_grpc.stores.embedded.transaction import Effects
+
+log = structlog.get_logger(__name__)
+
+TAIL_WAIT_SECONDS = 30.0
+"""How long a group waits for the graphs; then it goes on, and searches compare a longer tail."""
+
+
+class IndexFollower:
+    """Makes room before a group, and publishes new views after it. See group_commit.Follower."""
+
+    def __init__(
+        self,
+        states: Mapping[int, CollectionState],
+        room: Room,
+        indexes: IndexThread,
+        *,
+        tail_bound: int,
+        connection: Callable[[], apsw.Connection | None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """`tail_bound` is the longest tail that new documents may meet; `failed` takes a failure's reason."""
+        self._states = states
+        self._room = room
+        self._indexes = indexes
+        self._tail_bound = tail_bound
+        self._connection = connection
+        self._failed = failed
+
+    def before(self, puts: list[PutDocument]) -> RagError | None:
+        """Wait for graphs that are far behind, then see to room on the disk."""
+        states = [self._states.get(number) for number in {put.collection.id for put in puts}]
+        behind = [each for each in states if each is not None and each.index.tail > self._tail_bound]
+        if behind:
+            self._indexes.wait_for_tail(behind, self._tail_bound, timeout=TAIL_WAIT_SECONDS)
+        return self._room.refuse(puts, self._connection())
+
+    def after(self, effects: dict[int, Effects], seq: int) -> None:
+        """Publish the new view of each collection that the group changed.
+
+        A failure here must not fail the writes, which are on disk: the index is made anew, and until then
+        searches get NotReady rather than an answer that misses something.
+        """
+        for number, effect in effects.items():
+            state = self._states.get(number)
+            if state is None or state.fault:
+                continue
+            try:
+                state.index.apply(effect.born, effect.died)
+                state.births += sum(len(each.vectors) for each in effect.born)
+                state.publish(seq, CollectionCounts(effect.counters.documents, effect.counters.chunks))
+            except Exception:
+                log.exception("index_failed", collection=state.collection.name)
+                state.fault = "the index could not follow a write"
+        self._indexes.nudge()
+
+    def failed(self, reason: str) -> None:
+        """Pass on that the database failed, or works again."""
+        self._failed(reason)

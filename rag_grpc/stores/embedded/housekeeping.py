@@ -1,0 +1,121 @@
+"""What the writer thread does when nothing waits: purges rows that nobody can see any more.
+
+In slices of one short transaction each, so that a write that comes meanwhile waits
+some milliseconds. Deleted rows leave free pages in the database file, which later
+writes fill: the file itself does not shrink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import apsw
+
+from rag_grpc.stores.embedded.collection_rows import read_dropped
+from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.migrations import first_id
+
+SLICE_DOCUMENTS = 200
+SLICE_CHUNKS = 2000
+
+
+class Housekeeping:
+    """Remembers what is left to do. Writer thread."""
+
+    def __init__(self, states: Mapping[int, CollectionState]) -> None:
+        """`states` are the live collections."""
+        self._states = states
+        self._looked_at: dict[int, int] = {}
+        self._dropped: list[int] | None = None
+
+    def __call__(self, connection: apsw.Connection) -> bool:
+        """Do one slice; return whether there is more to do."""
+        for state in list(self._states.values()):
+            oldest = state.oldest_seq()
+            if self._looked_at.get(state.collection.id) == oldest:
+                continue
+            if self._purge_dead(connection, state.collection.id, oldest):
+                return True
+            if self._trim_log(connection, state, oldest):
+                return True
+            self._looked_at[state.collection.id] = oldest
+        return self._purge_dropped(connection)
+
+    def note_drop(self) -> None:
+        """Learn that a collection was dropped."""
+        self._dropped = None
+
+    def _purge_dead(self, connection: apsw.Connection, collection: int, oldest: int) -> bool:
+        rows: Any = connection.execute(
+            "SELECT key, first_chunk, chunk_count FROM document WHERE collection = ? AND dead <= ? LIMIT ?",
+            (collection, oldest, SLICE_DOCUMENTS),
+        ).fetchall()
+        taken, chunks = [], 0
+        for row in rows:
+            taken.append(row)
+            chunks += row[2]
+            if chunks >= SLICE_CHUNKS:
+                break
+        past = connection.execute(
+            "SELECT 1 FROM document_past WHERE collection = ? AND dead <= ? LIMIT 1", (collection, oldest)
+        ).fetchone()
+        if not taken and past is None:
+            return False
+        with connection:
+            for key, first, count in taken:
+                for statement in (
+                    "DELETE FROM embedding WHERE chunk >= ? AND chunk < ?",
+                    "DELETE FROM chunk WHERE id >= ? AND id < ?",
+                ):
+                    connection.execute(statement, (first, first + count))
+                connection.execute("DELETE FROM document WHERE key = ?", (key,))
+            connection.execute(
+                "DELETE FROM document_past WHERE (key, revision) IN"
+                " (SELECT key, revision FROM document_past WHERE collection = ? AND dead <= ? LIMIT ?)",
+                (collection, oldest, SLICE_CHUNKS),
+            )
+        return True
+
+    def _trim_log(self, connection: apsw.Connection, state: CollectionState, oldest: int) -> bool:
+        """Remove changes that the oldest kept snapshot, or where there is none the live index, has."""
+        collection = state.collection.id
+        through = oldest if state.snapshot_seq < 0 else min(state.snapshot_seq, oldest)
+        rows = connection.execute(
+            "SELECT seq FROM change WHERE collection = ? AND seq <= ? ORDER BY seq LIMIT ?",
+            (collection, through, SLICE_CHUNKS),
+        ).fetchall()
+        if not rows:
+            return False
+        last = rows[-1][0]
+        with connection:
+            connection.execute("UPDATE collection SET log_start = ? WHERE id = ?", (last, collection))
+            connection.execute("DELETE FROM change WHERE collection = ? AND seq <= ?", (collection, last))
+        return len(rows) == SLICE_CHUNKS
+
+    def _purge_dropped(self, connection: apsw.Connection) -> bool:
+        if self._dropped is None:
+            self._dropped = read_dropped(connection)
+        if not self._dropped:
+            return False
+        collection = self._dropped[-1]
+        begin, end = first_id(collection), first_id(collection + 1)
+        with connection:
+            removed = 0
+            for table, key in (
+                ("embedding", "chunk"),
+                ("chunk", "id"),
+                ("document", "key"),
+                ("document_past", "key"),
+            ):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE {key} IN"  # noqa: S608  # constants
+                    f" (SELECT {key} FROM {table} WHERE {key} >= ? AND {key} < ? LIMIT ?)",
+                    (begin, end, SLICE_CHUNKS),
+                )
+                removed += connection.changes()
+            if not removed:
+                connection.execute("DELETE FROM change WHERE collection = ?", (collection,))
+                connection.execute("DELETE FROM collection WHERE id = ?", (collection,))
+                self._dropped.pop()
+        return True

@@ -1,0 +1,268 @@
+"""The one thread that looks after the indexes, in steps short enough to let searches through.
+
+It moves chunks from the tails into the graphs, marks the dead, makes an index anew
+where a quarter of it is dead, and has snapshots made. Each step takes some
+milliseconds; under load they are shorter than when nobody searches.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+
+import apsw
+import structlog
+
+from rag_grpc.core.errors import StorageFull
+from rag_grpc.core.ports import Telemetry
+from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
+from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.memory import available_bytes
+from rag_grpc.stores.embedded.snapshot_child import SnapshotChild
+from rag_grpc.stores.embedded.writer import Task
+
+log = structlog.get_logger(__name__)
+
+BUSY_SLICE_SECONDS = 0.003
+"""How long the graph is closed to searches at a time while some are under way."""
+IDLE_SLICE_SECONDS = 0.02
+FEWEST_ROWS, MOST_ROWS = 16, 2048
+NEARLY_DONE_ROWS = 512
+"""A new index takes the old one's place when its tail is no longer than this."""
+RETRY_SECONDS = 30.0
+FIRST_ROW_SECONDS = 150e-6
+
+
+@dataclass(slots=True)
+class _Compaction:
+    """An index that is being made anew beside the live one, from its first `through` slots."""
+
+    state: CollectionState
+    old: DenseIndex
+    fresh: DenseIndex
+    through: int
+    swap: concurrent.futures.Future[object] | None = None
+
+
+class IndexThread:
+    """Owns all changes of graphs."""
+
+    def __init__(
+        self,
+        states: Mapping[int, CollectionState],
+        folder: DataFolder,
+        parameters: IndexParameters,
+        telemetry: Telemetry,
+        *,
+        snapshot_seconds: float,
+        remake: Callable[[CollectionState], DenseIndex],
+    ) -> None:
+        """`remake` loads an index from the database; `snapshot_seconds` of replay make a snapshot due."""
+        self._states = states
+        self._folder = folder
+        self._parameters = parameters
+        self._telemetry = telemetry
+        self._snapshot_seconds = snapshot_seconds
+        self._remake = remake
+        self._post: Callable[[Task], concurrent.futures.Future[object]] | None = None
+        self._row_seconds = FIRST_ROW_SECONDS
+        self._compaction: _Compaction | None = None
+        self._child: SnapshotChild | None = None
+        self._not_before = 0.0
+        self._wake = threading.Event()
+        self._progress = threading.Condition()
+        self._stopping = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+
+    def start(self, post: Callable[[Task], concurrent.futures.Future[object]]) -> None:
+        """Begin to work. `post` queues a task for the writer thread."""
+        self._post = post
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and a child that is at work. Blocks."""
+        self._stopping = True
+        self.release_waiters()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+        work, self._compaction = self._compaction, None
+        if work is not None:
+            # Whether or not the swap came to pass: what is not in use has to go.
+            (work.old if work.state.index is work.fresh else work.fresh).close()
+
+    def release_waiters(self) -> None:
+        """Have nobody wait for tails any more, because the store is closing."""
+        self._closing = True
+        with self._progress:
+            self._progress.notify_all()
+
+    def nudge(self) -> None:
+        """Say that there may be work. Any thread."""
+        self._wake.set()
+
+    def wait_for_tail(self, states: list[CollectionState], rows: int, *, timeout: float | None) -> bool:
+        """Wait until no tail of these is above `rows`; False where time ran out. Any other thread."""
+        self._wake.set()
+        with self._progress:
+            return self._progress.wait_for(
+                lambda: self._closing or all(state.index.tail <= rows or state.fault for state in states),
+                timeout,
+            )
+
+    # -- index thread
+
+    def _run(self) -> None:
+        while not self._stopping:
+            busy = False
+            for state in list(self._states.values()):
+                busy = self._look_after(state) or busy
+            with self._progress:
+                self._progress.notify_all()
+            self._look_after_snapshots()
+            if not busy:
+                self._wake.wait(timeout=0.5)
+                self._wake.clear()
+
+    def _look_after(self, state: CollectionState) -> bool:
+        """Do one step for a collection; return whether there is more to do."""
+        if state.dropped or self._stopping:
+            return False
+        try:
+            if state.fault:
+                return self._repair(state)
+            return self._advance(state) or self._compact(state)
+        except (RuntimeError, ValueError, MemoryError, OSError, StorageFull):
+            log.exception("index_failed", collection=state.collection.name)
+            state.fault = "the graph failed"
+            self._abandon(state)
+            return False
+
+    def _advance(self, state: CollectionState) -> bool:
+        index = state.index
+        compacting = self._compaction is not None and self._compaction.state is state
+        if compacting and index.tail < MOST_ROWS:
+            # The new index will have these chunks too: leave them in the tail while it is short.
+            return False
+        moved = self._slice(index, state.oldest_seq())
+        state.publish_graph()
+        return moved and not compacting
+
+    def _slice(self, index: DenseIndex, oldest_seq: int) -> bool:
+        contended = index.graph is not None and index.graph.lock.contended
+        seconds = BUSY_SLICE_SECONDS if contended else IDLE_SLICE_SECONDS
+        rows = max(FEWEST_ROWS, min(MOST_ROWS, int(seconds / self._row_seconds)))
+        started = perf_counter()
+        moved = index.advance(oldest_seq, rows)
+        if moved:
+            taken = perf_counter() - started
+            self._row_seconds += 0.1 * (taken / moved - self._row_seconds)
+            self._telemetry.stage("graph_slice", taken)
+        return moved > 0
+
+    # -- compaction
+
+    def _compact(self, state: CollectionState) -> bool:
+        work = self._compaction
+        if work is None:
+            if not state.index.wants_compaction or monotonic() < self._not_before:
+                return False
+            path = self._folder.new_vector_file(state.collection.id)
+            fresh, through = state.index.compacted(path, state.oldest_seq())
+            self._compaction = _Compaction(state, state.index, fresh, through)
+            log.info("compaction_began", collection=state.collection.name, chunks=fresh.vectors.slots.length)
+            return True
+        if work.state is not state:
+            return False
+        if work.swap is not None:
+            return self._finish_swap(work)
+        if work.fresh.tail > NEARLY_DONE_ROWS:
+            return self._slice(work.fresh, state.oldest_seq())
+        if self._post is not None:
+            work.swap = self._post(lambda _: _swap(work))
+        return False
+
+    def _finish_swap(self, work: _Compaction) -> bool:
+        if work.swap is None or not work.swap.done():
+            return False
+        self._compaction = None
+        if isinstance(work.swap.result(), Exception):
+            log.warning(
+                "compaction_failed", collection=work.state.collection.name, error=str(work.swap.result())
+            )
+            work.fresh.close()
+            self._not_before = monotonic() + RETRY_SECONDS
+        else:
+            work.old.close()
+            self._telemetry.event("index_compacted")
+            log.info("compaction_done", collection=work.state.collection.name)
+        return True
+
+    def _abandon(self, state: CollectionState) -> None:
+        if self._compaction is not None and self._compaction.state is state and self._compaction.swap is None:
+            self._compaction.fresh.close()
+            self._compaction = None
+
+    # -- repair
+
+    def _repair(self, state: CollectionState) -> bool:
+        """Make an index anew from the database, in the writer's thread, between two groups."""
+        if monotonic() < self._not_before or self._post is None:
+            return False
+        self._not_before = monotonic() + RETRY_SECONDS
+        self._abandon(state)
+
+        def remake(_: apsw.Connection) -> None:
+            old = state.index
+            state.replace_index(self._remake(state))
+            state.fault = ""
+            old.close()
+            self._telemetry.event("index_rebuilt")
+            log.warning("index_rebuilt", collection=state.collection.name)
+
+        self._post(remake)
+        return False
+
+    # -- snapshots
+
+    def _look_after_snapshots(self) -> None:
+        if self._child is not None:
+            if self._child.finished():
+                self._child = None
+            return
+        if self._compaction is not None or monotonic() < self._not_before:
+            return
+        for state in list(self._states.values()):
+            if not self._is_due(state):
+                continue
+            try:
+                self._child = SnapshotChild(state, self._folder, self._parameters)
+            except OSError as error:
+                log.warning("snapshot_failed", collection=state.collection.name, status=-1, error=str(error))
+                self._not_before = monotonic() + RETRY_SECONDS
+            return
+
+    def _is_due(self, state: CollectionState) -> bool:
+        graph = state.index.graph
+        if graph is None or state.dropped or state.births * self._row_seconds < self._snapshot_seconds:
+            return False
+        available = available_bytes()
+        if available is not None and available < graph.bytes_in_memory() * 1.2:
+            log.warning("snapshot_postponed", collection=state.collection.name, available_bytes=available)
+            self._not_before = monotonic() + RETRY_SECONDS
+            return False
+        return True
+
+
+def _swap(work: _Compaction) -> None:
+    """Bring the new index up to the old one's state and put it in its place. Writer thread."""
+    work.fresh.catch_up(work.old, work.through)
+    work.state.replace_index(work.fresh)

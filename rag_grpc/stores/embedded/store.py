@@ -1,0 +1,266 @@
+"""The embedded store's face: it owns the threads, and the order in which they start and end.
+
+    event loop ──submit──▶ writer thread ──COMMIT, publish──▶ views
+         │                                                     ▲ │
+         └──search, read──▶ search threads ◀──take a view──────┼─┘
+                                             index thread ──graphs, snapshots
+
+Opening: lock, database, every collection's vectors and snapshot, then the threads,
+then wait until no tail is long. Closing goes the other way round, and saves the
+graphs, so that the next start is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import apsw
+import structlog
+
+from rag_grpc.core.errors import CollectionNotFound, NotConfigured, NotReady, RagError, StorageFault
+from rag_grpc.core.models import (
+    Collection,
+    CollectionCounts,
+    CollectionSpec,
+    Document,
+    DocumentMatch,
+    Outcome,
+    SearchResult,
+    StoreStats,
+    StoreStatus,
+    Write,
+)
+from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec, Search, Telemetry
+from rag_grpc.stores.embedded import document_rows
+from rag_grpc.stores.embedded.collection_rows import drop_collection, insert_collection
+from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.engine import EmbeddedSettings, Engine
+from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.search_threads import Work
+
+log = structlog.get_logger(__name__)
+
+
+class EmbeddedStore:
+    """See ports.Store for what every method promises."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        codec: MetadataCodec,
+        telemetry: Telemetry,
+        settings: EmbeddedSettings | None = None,
+    ) -> None:
+        """Name the data folder; nothing is touched before `open`."""
+        self._engine = Engine(
+            DataFolder(folder), codec, telemetry, settings or EmbeddedSettings(), self._failed
+        )
+        self._by_name: dict[str, CollectionState] = {}
+        self._listeners: list[Callable[[StoreStatus], None]] = []
+        self._status = StoreStatus(False, False, "loading", "loading")
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def name(self) -> str:
+        """What GetServerInfo calls it."""
+        return "embedded"
+
+    # -- state
+
+    async def open(self) -> None:
+        """Load what is there. Raises NotConfigured where the folder is locked, newer or not to be opened."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            await asyncio.to_thread(self._engine.load)
+        except apsw.Error as error:
+            await asyncio.to_thread(self._engine.abandon)
+            raise NotConfigured(f"the database cannot be opened: {error}") from error
+        except BaseException:
+            await asyncio.to_thread(self._engine.abandon)
+            raise
+        self._by_name = {state.collection.name: state for state in self._engine.states.values()}
+        self._engine.start()
+        await asyncio.to_thread(self._engine.wait_until_caught_up)
+        self._change(StoreStatus(can_read=True, can_write=True))
+
+    async def close(self) -> None:
+        """Finish the writes that were submitted, save the graphs, release everything."""
+        self._change(StoreStatus(False, False, "closed", "closed"))
+        await asyncio.to_thread(self._engine.stop)
+        # The writer delivered its last outcomes to this loop: let them arrive before the caller goes on.
+        await asyncio.sleep(0)
+
+    def status(self) -> StoreStatus:
+        """What works now."""
+        return self._status
+
+    def subscribe(self, listener: Callable[[StoreStatus], None]) -> None:
+        """Call `listener` after each change of status."""
+        self._listeners.append(listener)
+
+    def stats(self) -> StoreStats:
+        """Counts for dashboards."""
+        return self._engine.stats()
+
+    def _failed(self, reason: str) -> None:
+        """Learn from another thread that writes fail, or with an empty reason that they work again."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._note, reason)
+
+    def _note(self, reason: str) -> None:
+        if self._status.can_read:
+            self._change(StoreStatus(can_read=True, can_write=not reason, write_reason=reason))
+
+    def _change(self, status: StoreStatus) -> None:
+        if status != self._status:
+            self._status = status
+            for listener in self._listeners:
+                listener(status)
+
+    def _check_ready(self) -> None:
+        if not self._status.can_read:
+            raise NotReady(f"the store is not ready: {self._status.read_reason}")
+
+    # -- collections
+
+    async def create_collection(self, spec: CollectionSpec, fingerprint: str) -> Collection:
+        """Make a collection. Raises CollectionExists."""
+        self._check_ready()
+
+        def create(connection: apsw.Connection) -> CollectionState:
+            return self._engine.add(connection, insert_collection(connection, spec, fingerprint))
+
+        state = cast("CollectionState", await self._engine.writer.submit(create))
+        self._by_name[spec.name] = state
+        return state.collection
+
+    def collection(self, name: str) -> Collection:
+        """Look a collection up. Raises CollectionNotFound."""
+        self._check_ready()
+        state = self._by_name.get(name)
+        if state is None:
+            raise CollectionNotFound(name)
+        return state.collection
+
+    def counts(self, collection: Collection) -> CollectionCounts:
+        """How much is in it."""
+        return self._state(collection).view.counts
+
+    def collections(self) -> list[Collection]:
+        """All collections, by name."""
+        self._check_ready()
+        return [self._by_name[name].collection for name in sorted(self._by_name)]
+
+    async def delete_collection(self, collection: Collection) -> None:
+        """Remove a collection and all that is in it."""
+        state = self._state(collection)
+        state.dropped = True
+        if self._by_name.get(collection.name) is state:
+            del self._by_name[collection.name]
+
+        def drop(connection: apsw.Connection) -> None:
+            drop_collection(connection, collection.id)
+            self._engine.forget(state)
+
+        try:
+            await self._engine.writer.submit(drop)
+        except StorageFault:
+            state.dropped = False
+            self._by_name[collection.name] = state
+            raise
+
+    def _state(self, collection: Collection) -> CollectionState:
+        self._check_ready()
+        state = self._engine.states.get(collection.id)
+        if state is None or state.dropped:
+            raise CollectionNotFound(collection.name)
+        return state
+
+    # -- writes
+
+    def submit(self, write: Write) -> asyncio.Future[Outcome]:
+        """Take a write into the queue."""
+        try:
+            self._state(write.collection)
+        except RagError as error:
+            future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            future.set_exception(error)
+            return future
+        return cast("asyncio.Future[Outcome]", self._engine.writer.submit(write))
+
+    # -- reads
+
+    async def search(self, searches: Sequence[Search]) -> list[SearchResult | RagError]:
+        """Answer searches, each by itself."""
+        self._check_ready()
+        return await self._engine.searches.search(searches)
+
+    async def _read(self, work: Work) -> Any:
+        return await self._engine.searches.read(work)
+
+    async def embedding_key(self, collection: Collection, doc_id: str) -> bytes | None:
+        """Read the stored document's embedding key."""
+        number = self._state(collection).collection.id
+        key: bytes | None = await self._read(
+            lambda reader: document_rows.read_embedding_key(reader, number, doc_id)
+        )
+        return key
+
+    async def documents(
+        self, collection: Collection, doc_ids: Sequence[str], *, include_text: bool
+    ) -> list[Document | None]:
+        """Read documents by id."""
+        number = self._state(collection).collection.id
+        found: list[Document | None] = await self._read(
+            lambda reader: document_rows.read_documents(reader, number, doc_ids, include_text=include_text)
+        )
+        return found
+
+    async def list_documents(
+        self, collection: Collection, *, after: str | None, limit: int, include_text: bool, max_bytes: int
+    ) -> DocumentPage:
+        """Read a page of documents."""
+        number = self._state(collection).collection.id
+        page: DocumentPage = await self._read(
+            lambda reader: document_rows.read_document_page(
+                reader, number, after=after, limit=limit, include_text=include_text, max_bytes=max_bytes
+            )
+        )
+        return page
+
+    async def list_chunks(
+        self,
+        collection: Collection,
+        doc_id: str,
+        *,
+        first: int,
+        limit: int,
+        include_vectors: bool,
+        max_bytes: int,
+    ) -> ChunkPage:
+        """Read a page of a document's chunks."""
+        self._state(collection)
+        page: ChunkPage = await self._read(
+            lambda reader: document_rows.read_chunk_page(
+                reader,
+                collection,
+                doc_id,
+                first=first,
+                limit=limit,
+                include_vectors=include_vectors,
+                max_bytes=max_bytes,
+            )
+        )
+        return page
+
+    async def matches(self, collection: Collection) -> list[DocumentMatch]:
+        """Read every document's id and content revision."""
+        number = self._state(collection).collection.id
+        found: list[DocumentMatch] = await self._read(
+            lambda reader: document_rows.read_matches(reader, number)
+        )
+        return found
