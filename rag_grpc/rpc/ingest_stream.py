@@ -51,7 +51,7 @@ class Pending:
     outcomes: asyncio.Future[Outcomes]
 
 
-class Intake:
+class NextMessage:
     """Reads one message and takes its bytes from the budget."""
 
     def __init__(self, context: Context, budget: ByteBudget) -> None:
@@ -97,7 +97,7 @@ class IngestStream:
         self._validator = validator
         self._limits = limits
         self._pending: deque[Pending] = deque()
-        self._intake: Intake | None = None
+        self._next: NextMessage | None = None
         self._reading = True
         self._end: RagError | None = None
 
@@ -117,11 +117,11 @@ class IngestStream:
 
     async def _serve(self, drained: asyncio.Future[None]) -> None:
         while True:
-            if self._reading and self._intake is None and len(self._pending) < self._limits.max_stream_window:
-                self._intake = Intake(self._context, self._budget)
+            if self._reading and self._next is None and len(self._pending) < self._limits.max_stream_window:
+                self._next = NextMessage(self._context, self._budget)
             awaited: set[asyncio.Future[Any]] = set()
-            if self._intake is not None:
-                awaited.add(self._intake.task)
+            if self._next is not None:
+                awaited.add(self._next.task)
             if self._pending:
                 awaited.add(self._pending[0].outcomes)
             if not awaited:
@@ -131,32 +131,34 @@ class IngestStream:
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if drained.done() and self._reading:
                 await self._stop_reading()
-            if self._intake is not None and self._intake.task.done():
-                self._take_in(self._intake)
+            if self._next is not None and self._next.task.done():
+                self._take_in(self._next)
             if self._pending and self._pending[0].outcomes.done():
                 await self._answer(self._pending.popleft())
 
     async def _stop_reading(self) -> None:
         self._reading = False
         self._end = NotReady("the server drains: reconnect and send what was not answered")
-        intake = self._intake
-        if intake is not None and intake.message is None and not intake.task.done():
-            intake.task.cancel()
-            await asyncio.wait({intake.task})
+        arrived = self._next
+        if arrived is not None and arrived.message is None and not arrived.task.done():
+            arrived.task.cancel()
+            await asyncio.wait({arrived.task})
 
-    def _take_in(self, intake: Intake) -> None:
-        self._intake = None
-        if intake.task.cancelled():
+    def _take_in(self, arrived: NextMessage) -> None:
+        if arrived.task.cancelled():
+            self._next = None
             return
-        fault, message = intake.task.exception(), intake.message
+        fault, message = arrived.task.exception(), arrived.message
         if fault is not None and not isinstance(fault, RagError):
             raise fault
         if fault is not None or message is None:
-            self._end = self._end or fault
+            self._end = fault
             self._reading = False
+            self._next = None
             return
         outcomes = asyncio.ensure_future(self._begin(message))
-        outcomes.add_done_callback(lambda _: intake.give_back())
+        outcomes.add_done_callback(lambda _: arrived.give_back())
+        self._next = None
         self._pending.append(Pending(message.sequence, doc_ids_of(message.items), outcomes))
 
     def _begin(self, message: pb.StreamIngestDocumentsRequest) -> Awaitable[Outcomes]:
@@ -188,12 +190,10 @@ class IngestStream:
     async def _abandon(self, drained: asyncio.Future[None]) -> None:
         """End what is still going on: writes that wait are withdrawn, no task outlives the call."""
         left: list[asyncio.Future[Any]] = [drained, *(pending.outcomes for pending in self._pending)]
-        if self._intake is not None:
-            left.append(self._intake.task)
-        # A task that is cancelled before its first step never enters its `finally`.
-        await asyncio.sleep(0)
+        if self._next is not None:
+            left.append(self._next.task)
         for each in left:
             each.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        if self._intake is not None:
-            self._intake.give_back()
+        if self._next is not None:
+            self._next.give_back()
