@@ -1,0 +1,107 @@
+"""`ragctl get`, `list` and `delete`: documents by their ids."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rag_client.cli.options import DEFAULT_SERVER, CollectionName, Json, Server, Timeout, connect
+from rag_client.cli.output import Output, as_json
+
+Filter = Annotated[str, typer.Option("--filter", help="Only documents that match it.", show_default=False)]
+
+
+def get(
+    doc_id: Annotated[str, typer.Argument(help="The document's id.")],
+    *,
+    collection: CollectionName = "",
+    chunks: Annotated[bool, typer.Option("--chunks", help="Show its chunks instead of its text.")] = False,
+    vectors: Annotated[
+        bool, typer.Option("--vectors", help="With --chunks and --json: their vectors.")
+    ] = False,
+    server: Server = DEFAULT_SERVER,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Show a document. With --chunks and --json: its chunks as JSON lines."""
+    output = Output(as_json=json)
+    with connect(server, timeout) as client:
+        if chunks:
+            for chunk in client.iter_chunks(doc_id, collection=collection, include_vectors=vectors):
+                if json:
+                    output.json_line(chunk)
+                else:
+                    output.line(f"--- {chunk.ordinal}  {' > '.join(chunk.headings)}".rstrip(), style="bold")
+                    output.line(chunk.text)
+            return
+        document = client.get_document(doc_id, collection=collection)
+    if json:
+        output.json(document)
+        return
+    output.line(document.title or document.doc_id, style="bold")
+    facts = f"{document.doc_id}  revision {document.revision}  {document.chunk_count} chunks"
+    output.line(f"{facts}  {document.update_time or ''}".rstrip(), style="dim")
+    if document.metadata:
+        output.line(as_json(document.metadata), style="dim")
+    output.line()
+    output.line(document.text)
+
+
+def list_documents(
+    *,
+    collection: CollectionName = "",
+    filter: Filter = "",  # noqa: A002 - the contract's word
+    text: Annotated[bool, typer.Option("--text", help="With --json: the documents' texts too.")] = False,
+    server: Server = DEFAULT_SERVER,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """List documents by id; with --json as JSON lines."""
+    output = Output(as_json=json)
+    with connect(server, timeout) as client:
+        documents = client.iter_documents(collection=collection, filter=filter, include_text=text)
+        if json:
+            for document in documents:
+                output.json_line(document)
+            return
+        output.table(
+            ["doc_id", "chunks", "revision", "title"],
+            ([each.doc_id, each.chunk_count, each.revision, each.title] for each in documents),
+        )
+
+
+def delete(
+    doc_ids: Annotated[list[str] | None, typer.Argument(help="The documents' ids.")] = None,
+    *,
+    collection: CollectionName = "",
+    filter: Filter = "",  # noqa: A002 - the contract's word
+    all: Annotated[  # noqa: A002 - the contract's word
+        bool, typer.Option("--all", help="Every document of the collection.")
+    ] = False,
+    validate_only: Annotated[
+        bool, typer.Option("--validate-only", help="Count what would be removed, and remove nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    server: Server = DEFAULT_SERVER,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Remove documents: by ids, by --filter, or --all."""
+    if sum((bool(doc_ids), bool(filter), all)) != 1:
+        raise typer.BadParameter("name documents, or give --filter, or give --all: one of them")
+    output = Output(as_json=json)
+    with connect(server, timeout) as client:
+        if not (doc_ids or yes or validate_only):
+            would = client.delete_documents(collection=collection, filter=filter, all=all, validate_only=True)
+            question = f"Remove {would.matched_count} documents of {collection or 'default'}?"
+            typer.confirm(question, abort=True, err=True)
+        gone = client.delete_documents(
+            doc_ids or (), collection=collection, filter=filter, all=all, validate_only=validate_only
+        )
+    if json:
+        output.json(gone)
+    elif validate_only:
+        output.line(f"{gone.matched_count} documents would be removed")
+    else:
+        output.line(f"{gone.deleted_count} documents removed")
