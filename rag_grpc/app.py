@@ -50,6 +50,9 @@ from rag_grpc.rpc.retrieval_servicer import RetrievalServicer
 from rag_grpc.settings import Settings
 from rag_grpc.sidecar import running_sidecar
 from rag_grpc.splitters.semantic import SemanticSplitter
+from rag_grpc.stores.embedded.dense_index import IndexParameters
+from rag_grpc.stores.embedded.engine import EmbeddedSettings
+from rag_grpc.stores.embedded.store import EmbeddedStore
 from rag_grpc.stores.memory import MemoryStore
 from rag_grpc.telemetry import PrometheusTelemetry, StoreCollector
 
@@ -224,7 +227,18 @@ class _Parts:
     def _store(self) -> Store:
         if self.settings.store == "memory":
             return MemoryStore(codec=self.codec)
-        raise SettingsFault(["RAG_STORE: the embedded store is not there yet; set it to memory"])
+        settings = self.settings
+        return EmbeddedStore(
+            settings.data_dir,
+            codec=self.codec,
+            telemetry=self.telemetry,
+            settings=EmbeddedSettings(
+                index=IndexParameters(
+                    m=settings.hnsw_m, ef_construction=settings.hnsw_ef_construction, ef=settings.hnsw_ef
+                ),
+                disk_reserve_bytes=settings.disk_reserve_bytes,
+            ),
+        )
 
     def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
         budget, capacity = self.budget, self.settings.ingest_budget_bytes

@@ -214,7 +214,8 @@ class Store(Protocol):
 
         Each kind of write must be answered by its kind of outcome. Must raise through the future:
         RevisionMismatch where an expected revision does not hold (a PutDocument of the content that is
-        stored is UNCHANGED all the same), DocumentNotFound (PatchMetadata), CollectionNotFound,
+        stored is UNCHANGED all the same, and a PatchMetadata that changes nothing succeeds: whoever sends a
+        write again must not be told that it failed), DocumentNotFound (PatchMetadata), CollectionNotFound,
         LimitExceeded (a PatchMetadata whose result is too long), StorageFull, NotReady. After any of these
         nothing was written.
 

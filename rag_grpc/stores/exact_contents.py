@@ -101,7 +101,6 @@ class Contents:
         stored = self.documents.get(write.doc_id)
         if stored is None:
             raise DocumentNotFound(self.collection.name, write.doc_id)
-        check_revision(write.doc_id, write.expected_revision, stored.version)
         document = stored.document
         before = self._codec.unpack(document.packed_metadata)
         after = patched(before, write.patch, replace=write.replace)
@@ -109,6 +108,7 @@ class Contents:
         # Not `before == after`: to Python, True equals 1.
         if canonical == canonical_metadata(before):
             return PatchOutcome(stored.revision, document.packed_metadata)
+        check_revision(write.doc_id, write.expected_revision, stored.version)
         packed = self._codec.pack(after)
         if write.max_packed_bytes is not None and len(packed) > write.max_packed_bytes:
             raise LimitExceeded(

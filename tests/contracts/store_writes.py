@@ -406,6 +406,14 @@ class PatchContract:
         second = await patch(store, collection, "a", {"n": 1.0}, expected_revision=first.revision)
         assert second.revision > first.revision
 
+    async def test_a_patch_that_is_sent_again_succeeds_whatever_it_expects(
+        self, store: Store, collection: Collection
+    ) -> None:
+        first = await put(store, collection, prepared("a"))
+        second = await patch(store, collection, "a", {"n": 1.0}, expected_revision=first.revision)
+        again = await patch(store, collection, "a", {"n": 1.0}, expected_revision=first.revision)
+        assert again == second
+
     async def test_metadata_that_becomes_too_long_is_refused(
         self, store: Store, collection: Collection
     ) -> None:
