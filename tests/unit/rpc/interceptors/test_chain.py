@@ -1,22 +1,25 @@
 """The wrapper that all interceptors share: order, the four kinds, decoding, closing, idling."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from rag_grpc.rpc.interceptors.base import CallInterceptor
+from rag_grpc.rpc.interceptors.base import CallInterceptor, Proceed
+from rag_grpc.rpc.interceptors.call import Call, about
 from rag_grpc.rpc.interceptors.errors import Errors
+from tests.unit.rpc.interceptors.echo_server import Echo, ReasonOf, Serve
 
 OVERSIZED = StringValue(value="x" * 2000)
 
 
 class Note(CallInterceptor):
-    def __init__(self, name, notes):
+    def __init__(self, name: str, notes: list[str]) -> None:
         self.name, self.notes = name, notes
 
-    async def around(self, call, proceed):
+    async def around(self, call: Call, proceed: Proceed) -> bytes | None:
         self.notes.append(f"{self.name} in")
         try:
             return await proceed(call)
@@ -24,16 +27,16 @@ class Note(CallInterceptor):
             self.notes.append(f"{self.name} out")
 
 
-async def test_the_first_interceptor_is_the_outermost(serve):
-    notes = []
+async def test_the_first_interceptor_is_the_outermost(serve: Serve) -> None:
+    notes: list[str] = []
     caller = await serve([Note("a", notes), Note("b", notes)])
     await caller.unary()(StringValue(value="x"))
     await caller.chain.idle()
     assert notes == ["a in", "b in", "b out", "a out"]
 
 
-async def test_all_four_kinds_pass_through(serve):
-    notes = []
+async def test_all_four_kinds_pass_through(serve: Serve) -> None:
+    notes: list[str] = []
     caller = await serve([Note("a", notes)])
     words = [StringValue(value=word) for word in ("ab", "cd")]
     assert (await caller.unary()(words[0])).value == "ab"
@@ -44,7 +47,7 @@ async def test_all_four_kinds_pass_through(serve):
     assert notes == ["a in", "a out"] * 4
 
 
-async def test_a_method_that_is_not_there_stays_grpcs_business(serve):
+async def test_a_method_that_is_not_there_stays_grpcs_business(serve: Serve) -> None:
     caller = await serve([])
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await caller.unary("/test.Echo/Nothing")(StringValue())
@@ -54,25 +57,27 @@ async def test_a_method_that_is_not_there_stays_grpcs_business(serve):
 
 @pytest.mark.parametrize("kind", ["unary", "spread", "collect", "both"])
 @pytest.mark.parametrize(
-    ("sent", "code", "reason"),
+    ("sent", "ends"),
     [
-        (b"\xff\xff\xff", grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-        (OVERSIZED.SerializeToString(), grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED"),
+        (b"\xff\xff\xff", (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")),
+        (OVERSIZED.SerializeToString(), (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")),
     ],
     ids=["undecodable", "too large"],
 )
-async def test_bad_bytes_are_an_error_like_any_other(serve, reason_of, kind, sent, code, reason):
+async def test_bad_bytes_are_an_error_like_any_other(
+    serve: Serve, reason_of: ReasonOf, kind: str, sent: bytes, ends: tuple[grpc.StatusCode, str]
+) -> None:
     caller = await serve([Errors()])
     method = getattr(caller, kind)(raw=True)
     call = method(iter([sent]) if kind in ("collect", "both") else sent)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         _ = [each async for each in call] if kind in ("spread", "both") else await call
-    assert (caught.value.code(), await reason_of(call)) == (code, reason)
+    assert (caught.value.code(), await reason_of(call)) == ends
 
 
-async def test_what_is_turned_away_is_never_decoded(serve):
+async def test_what_is_turned_away_is_never_decoded(serve: Serve) -> None:
     class Refuse(CallInterceptor):
-        async def around(self, call, proceed):
+        async def around(self, call: Call, proceed: Proceed) -> bytes | None:
             await call.context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
 
     caller = await serve([Errors(), Refuse()])
@@ -81,11 +86,13 @@ async def test_what_is_turned_away_is_never_decoded(serve):
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_generator_is_closed_in_the_task_of_its_call(serve, echo, forever):
+async def test_a_generator_is_closed_in_the_task_of_its_call(
+    serve: Serve, echo: Echo, forever: asyncio.Event
+) -> None:
     """grpc.aio itself leaves that to the garbage collector, in another task."""
     tasks = []
 
-    async def spread(request, context):
+    async def spread(request: Any, context: Any) -> Any:
         tasks.append(asyncio.current_task())
         try:
             yield StringValue(value="first")
@@ -103,11 +110,13 @@ async def test_a_generator_is_closed_in_the_task_of_its_call(serve, echo, foreve
     assert tasks[0] is tasks[1]
 
 
-async def test_idle_waits_for_the_clean_up_of_cancelled_calls(serve, echo, forever):
+async def test_idle_waits_for_the_clean_up_of_cancelled_calls(
+    serve: Serve, echo: Echo, forever: asyncio.Event
+) -> None:
     """gRPC's own stop() returns before."""
     began, cleaned = asyncio.Event(), asyncio.Event()
 
-    async def unary(request, context):
+    async def unary(request: Any, context: Any) -> Any:
         began.set()
         try:
             await forever.wait()
@@ -125,18 +134,16 @@ async def test_idle_waits_for_the_clean_up_of_cancelled_calls(serve, echo, forev
     assert cleaned.is_set()
 
 
-async def test_a_call_can_be_told_of_from_anywhere_inside_it(serve, echo):
-    from rag_grpc.rpc.interceptors.call import about
-
+async def test_a_call_can_be_told_of_from_anywhere_inside_it(serve: Serve, echo: Echo) -> None:
     seen = {}
 
     class Look(CallInterceptor):
-        async def around(self, call, proceed):
+        async def around(self, call: Call, proceed: Proceed) -> bytes | None:
             response = await proceed(call)
             seen.update(call.about)
             return response
 
-    async def unary(request, context):
+    async def unary(request: Any, context: Any) -> Any:
         about(collection="books", hits=3)
         return request
 

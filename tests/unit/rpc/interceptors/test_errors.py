@@ -1,6 +1,7 @@
 """What is raised reaches the caller as a status, and nothing of what should stay inside."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -8,17 +9,19 @@ from google.protobuf.wrappers_pb2 import StringValue
 from structlog.testing import capture_logs
 
 from rag_grpc.core.errors import CollectionNotFound, StorageFault
-from rag_grpc.rpc.interceptors.base import CallInterceptor
+from rag_grpc.rpc.interceptors.base import CallInterceptor, Proceed
+from rag_grpc.rpc.interceptors.call import Call
 from rag_grpc.rpc.interceptors.errors import Errors
+from tests.unit.rpc.interceptors.echo_server import Caller, Echo, ReasonOf, Serve
 
 
 class Look(CallInterceptor):
     """Keeps how each call ended, as log and metrics see it."""
 
-    def __init__(self):
-        self.seen = []
+    def __init__(self) -> None:
+        self.seen: list[tuple[grpc.StatusCode | None, str]] = []
 
-    async def around(self, call, proceed):
+    async def around(self, call: Call, proceed: Proceed) -> bytes | None:
         try:
             return await proceed(call)
         finally:
@@ -26,12 +29,12 @@ class Look(CallInterceptor):
 
 
 @pytest.fixture
-def look():
+def look() -> Look:
     return Look()
 
 
-async def failing(serve, echo, look, error, kind="unary"):
-    async def raises(request, context):
+async def failing(serve: Serve, echo: Echo, look: Look, error: Exception, kind: str = "unary") -> Caller:
+    async def raises(request: Any, context: Any) -> Any:
         raise error
 
     setattr(echo, kind, raises)
@@ -39,7 +42,9 @@ async def failing(serve, echo, look, error, kind="unary"):
 
 
 @pytest.mark.parametrize("kind", ["unary", "collect", "both"])
-async def test_a_typed_error_becomes_its_status(serve, echo, look, reason_of, kind):
+async def test_a_typed_error_becomes_its_status(
+    serve: Serve, echo: Echo, look: Look, reason_of: ReasonOf, kind: str
+) -> None:
     caller = await failing(serve, echo, look, CollectionNotFound("books"), kind)
     call = getattr(caller, kind)()(StringValue() if kind == "unary" else iter([StringValue()]))
     assert await call.code() is grpc.StatusCode.NOT_FOUND
@@ -48,8 +53,10 @@ async def test_a_typed_error_becomes_its_status(serve, echo, look, reason_of, ki
     assert look.seen == [(grpc.StatusCode.NOT_FOUND, "COLLECTION_NOT_FOUND")]
 
 
-async def test_an_error_in_the_middle_of_a_stream_follows_what_was_sent(serve, echo, look):
-    async def spread(request, context):
+async def test_an_error_in_the_middle_of_a_stream_follows_what_was_sent(
+    serve: Serve, echo: Echo, look: Look
+) -> None:
+    async def spread(request: Any, context: Any) -> Any:
         yield StringValue(value="first")
         raise CollectionNotFound("books")
 
@@ -61,7 +68,9 @@ async def test_an_error_in_the_middle_of_a_stream_follows_what_was_sent(serve, e
 
 
 @pytest.mark.parametrize("error", [ValueError("secret /etc/passwd"), StorageFault("secret rows")])
-async def test_a_fault_of_ours_stays_in_the_log(serve, echo, look, reason_of, error):
+async def test_a_fault_of_ours_stays_in_the_log(
+    serve: Serve, echo: Echo, look: Look, reason_of: ReasonOf, error: Exception
+) -> None:
     caller = await failing(serve, echo, look, error)
     with capture_logs() as logs:
         call = caller.unary()(StringValue())
@@ -74,8 +83,8 @@ async def test_a_fault_of_ours_stays_in_the_log(serve, echo, look, reason_of, er
     ]
 
 
-async def test_an_abort_of_the_handler_passes(serve, echo, look):
-    async def unary(request, context):
+async def test_an_abort_of_the_handler_passes(serve: Serve, echo: Echo, look: Look) -> None:
+    async def unary(request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.DATA_LOSS, "mine")
 
     echo.unary = unary
@@ -86,8 +95,8 @@ async def test_an_abort_of_the_handler_passes(serve, echo, look):
     assert look.seen == [(grpc.StatusCode.DATA_LOSS, "")]
 
 
-async def test_a_code_that_the_handler_set_is_the_calls(serve, echo, look):
-    async def unary(request, context):
+async def test_a_code_that_the_handler_set_is_the_calls(serve: Serve, echo: Echo, look: Look) -> None:
+    async def unary(request: Any, context: Any) -> Any:
         context.set_code(grpc.StatusCode.OUT_OF_RANGE)
         return request
 
@@ -97,16 +106,18 @@ async def test_a_code_that_the_handler_set_is_the_calls(serve, echo, look):
     assert look.seen == [(grpc.StatusCode.OUT_OF_RANGE, "")]
 
 
-async def test_an_answer_is_ok(serve, look):
+async def test_an_answer_is_ok(serve: Serve, look: Look) -> None:
     caller = await serve([look, Errors()])
     await caller.unary()(StringValue())
     assert look.seen == [(grpc.StatusCode.OK, "")]
 
 
-async def test_a_cancelled_call_is_cancelled(serve, echo, look, forever):
+async def test_a_cancelled_call_is_cancelled(
+    serve: Serve, echo: Echo, look: Look, forever: asyncio.Event
+) -> None:
     began = asyncio.Event()
 
-    async def unary(request, context):
+    async def unary(request: Any, context: Any) -> Any:
         began.set()
         await forever.wait()
 
@@ -119,8 +130,10 @@ async def test_a_cancelled_call_is_cancelled(serve, echo, look, forever):
     assert look.seen == [(grpc.StatusCode.CANCELLED, "")]
 
 
-async def test_a_call_whose_deadline_passes_is_told_apart_from_a_cancelled_one(serve, echo, look, forever):
-    async def unary(request, context):
+async def test_a_call_whose_deadline_passes_is_told_apart_from_a_cancelled_one(
+    serve: Serve, echo: Echo, look: Look, forever: asyncio.Event
+) -> None:
+    async def unary(request: Any, context: Any) -> Any:
         await forever.wait()
 
     echo.unary = unary
@@ -131,8 +144,10 @@ async def test_a_call_whose_deadline_passes_is_told_apart_from_a_cancelled_one(s
     assert look.seen == [(grpc.StatusCode.DEADLINE_EXCEEDED, "")]
 
 
-async def test_a_caller_who_leaves_while_we_write_is_no_fault_of_ours(serve, echo, look, caplog):
-    async def spread(request, context):
+async def test_a_caller_who_leaves_while_we_write_is_no_fault_of_ours(
+    serve: Serve, echo: Echo, look: Look, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def spread(request: Any, context: Any) -> Any:
         while True:
             yield StringValue(value="x" * 100_000)
 
