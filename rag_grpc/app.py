@@ -11,6 +11,7 @@ Ping and health is NOT_READY, then the store loads, then health says SERVING.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -228,14 +229,19 @@ class _Parts:
         if self.settings.store == "memory":
             return MemoryStore(codec=self.codec)
         settings = self.settings
+        threads = settings.threads or len(os.sched_getaffinity(0))
         return EmbeddedStore(
             settings.data_dir,
             codec=self.codec,
             telemetry=self.telemetry,
             settings=EmbeddedSettings(
                 index=IndexParameters(
-                    m=settings.hnsw_m, ef_construction=settings.hnsw_ef_construction, ef=settings.hnsw_ef
+                    m=settings.hnsw_m,
+                    ef_construction=settings.hnsw_ef_construction,
+                    ef=settings.hnsw_ef,
+                    threads=threads,
                 ),
+                search_threads=threads,
                 disk_reserve_bytes=settings.disk_reserve_bytes,
             ),
         )

@@ -93,8 +93,8 @@ class Settings:
     ingest_budget_bytes: int = setting(
         "256MiB",
         size("1MiB", "64GiB"),
-        "Bytes of documents that are worked on at once. While it is used up streams are not read on and writes"
-        " wait.",
+        "Bytes of documents that are worked on at once. While it is used up, streams are not read on and"
+        " writes wait.",
     )
     max_reads: int = setting(
         "1024", whole(1, 100_000), "Reads that run at once; more are turned away with RATE_LIMITED."
@@ -109,9 +109,14 @@ class Settings:
     )
     max_collections: int = setting("10000", whole(1, 1_000_000), "Collections that can be there at once.")
     disk_reserve_bytes: int = setting(
-        "256MiB",
+        "64MiB",
         size("0", "1TiB"),
         "Free disk space below which documents are refused with STORAGE_FULL. Deletions may use it.",
+    )
+    threads: int = setting(
+        "0",
+        whole(0, 256),
+        "Threads that search, and threads that build a graph; 0 means one for each processor at hand.",
     )
     hnsw_m: int = setting(
         "16", whole(2, 128), "Links of a node in a graph: more find better and take more memory."

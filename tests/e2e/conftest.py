@@ -1,7 +1,6 @@
 """The production server, on free ports, with each store: what is tested is what runs."""
 
 from collections.abc import AsyncIterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,8 @@ import pytest
 from rag_grpc.app import RunningServer, running_server
 from rag_grpc.settings import Settings
 
-_EMBEDDED = pytest.param(
-    "embedded",
-    marks=pytest.mark.skipif(
-        find_spec("rag_grpc.stores.embedded.store") is None, reason="the embedded store is not there yet"
-    ),
-)
 
-
-@pytest.fixture(params=["memory", _EMBEDDED])
+@pytest.fixture(params=["memory", "embedded"])
 def store_name(request: pytest.FixtureRequest) -> str:
     """Each store in turn."""
     name: str = request.param
