@@ -8,10 +8,11 @@ import grpc
 
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.limits import Limits
-from rag_grpc.core.models import Collection
+from rag_grpc.core.models import DEFAULT_COLLECTION, Collection
 from rag_grpc.rpc import page_tokens
 from rag_grpc.rpc.convert_collection import collection_to_proto, spec_from_proto
 from rag_grpc.rpc.findings import not_available
+from rag_grpc.rpc.interceptors.call import about
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import collection_service_pb2 as pb
 from ragapi.v1.collection_service_pb2_grpc import CollectionServiceServicer
@@ -32,6 +33,7 @@ class CollectionServicer(CollectionServiceServicer):
         """Create a collection, or find it as it is asked for."""
         del context
         self._validator.check(request)
+        about(collection=request.collection.name)
         collection = await self._catalogue.create(spec_from_proto(request.collection))
         return pb.CreateCollectionResponse(collection=self._counted(collection))
 
@@ -41,6 +43,7 @@ class CollectionServicer(CollectionServiceServicer):
         """Show one collection."""
         del context
         self._validator.check(request)
+        about(collection=request.name or DEFAULT_COLLECTION)
         return pb.GetCollectionResponse(collection=self._counted(self._catalogue.get(request.name)))
 
     async def ListCollections(
@@ -70,6 +73,7 @@ class CollectionServicer(CollectionServiceServicer):
         """Remove a collection."""
         del context
         self._validator.check(request)
+        about(collection=request.name)
         return pb.DeleteCollectionResponse(existed=await self._catalogue.delete(request.name, request.uid))
 
     def _counted(self, collection: Collection) -> pb.Collection:

@@ -1,4 +1,7 @@
-"""IngestionService: convert, call, convert. Errors are raised; an interceptor makes statuses of them."""
+"""IngestionService: convert, call, convert. Errors are raised; an interceptor makes statuses of them.
+
+`about` tells the access log which collection a call is about, and nothing of its texts.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from rag_grpc.core.budget import ByteBudget
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.ingestion import Ingestion
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.models import DEFAULT_COLLECTION
 from rag_grpc.rpc import convert_ingestion as convert
 from rag_grpc.rpc.convert import struct_from_proto
 from rag_grpc.rpc.drain import Drain
 from rag_grpc.rpc.ingest_stream import IngestStream
+from rag_grpc.rpc.interceptors.call import about
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import ingestion_service_pb2 as pb
 from ragapi.v1.ingestion_service_pb2_grpc import IngestionServiceServicer
@@ -49,6 +54,7 @@ class IngestionServicer(IngestionServiceServicer):
     ) -> pb.IngestDocumentResponse:
         """Store one document."""
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION)
         async with self._budget.hold(request.ByteSize(), timeout=patience(context)):
             item = convert.item_from_proto(request)
             (outcome,) = await self._ingestion.ingest(request.collection, [item])
@@ -61,6 +67,7 @@ class IngestionServicer(IngestionServiceServicer):
     ) -> pb.BatchIngestDocumentsResponse:
         """Store several documents, each by itself."""
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION, items=len(request.items))
         async with self._budget.hold(request.ByteSize(), timeout=patience(context)):
             items = convert.items_from_proto(request.items, self._validator)
             outcomes = await self._ingestion.ingest(request.collection, items)
@@ -91,6 +98,7 @@ class IngestionServicer(IngestionServiceServicer):
         """Merge a patch into a document's metadata, or replace it."""
         del context
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION)
         outcome = await self._ingestion.update_metadata(
             request.collection,
             request.doc_id,
@@ -106,6 +114,7 @@ class IngestionServicer(IngestionServiceServicer):
         """Remove documents by id, or all of a collection's."""
         del context
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION)
         if request.all:
             outcome = await self._ingestion.delete_all(
                 request.collection, validate_only=request.validate_only

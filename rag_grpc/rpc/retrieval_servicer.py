@@ -9,10 +9,12 @@ import grpc
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.models import DEFAULT_COLLECTION
 from rag_grpc.core.retrieval import QueryResult, Retrieval
 from rag_grpc.rpc import convert_retrieval as convert
 from rag_grpc.rpc import page_tokens
 from rag_grpc.rpc.convert import chunk_to_proto, document_to_proto
+from rag_grpc.rpc.interceptors.call import about
 from rag_grpc.rpc.response_size import FRAME_BYTES, fitting, too_large
 from rag_grpc.rpc.status import problem_of
 from rag_grpc.rpc.validation import Validator
@@ -43,6 +45,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         """Answer one query."""
         del context
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION)
         result = await self._retrieval.query(convert.query_from_proto(request))
         response = convert.answer_to_proto(request, result)
         size = _size(response, result, self._max_bytes)
@@ -56,6 +59,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         """Answer several queries, each by itself; one whose answer finds no more room is LIMIT_EXCEEDED."""
         del context
         self._validator.check(request)
+        about(queries=len(request.queries))
         queries = [
             self._validator.error_of(query) or convert.query_from_proto(query) for query in request.queries
         ]
@@ -87,6 +91,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         """Read one document."""
         del context
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION)
         document = await self._retrieval.document(request.collection, request.doc_id)
         return pb.GetDocumentResponse(document=document_to_proto(document))
 
@@ -96,6 +101,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         """Read several documents, some at a time, so that too many are noticed before all are in memory."""
         del context
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION)
         response = pb.BatchGetDocumentsResponse()
         size = 0
         for first in range(0, len(request.doc_ids), _DOCUMENTS_A_READ):
@@ -114,6 +120,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         """Count documents."""
         del context
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION)
         return pb.CountDocumentsResponse(count=self._retrieval.count(request.collection))
 
     async def ListChunks(
@@ -122,6 +129,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         """Read a page of a document's chunks."""
         del context
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION)
         scope = (self._catalogue.get(request.collection).uid, request.doc_id)
         position = page_tokens.number_position(request.page_token, "chunks", scope, 2)
         first, revision = position or (0, None)
@@ -148,6 +156,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         """Read a page of a collection's documents."""
         del context
         self._validator.check(request)
+        about(collection=request.collection or DEFAULT_COLLECTION)
         scope = (self._catalogue.get(request.collection).uid, request.filter)
         page = await self._retrieval.list_documents(
             request.collection,
