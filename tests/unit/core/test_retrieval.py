@@ -1,0 +1,261 @@
+"""Queries and reads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rag_grpc.core.embedding_queue import EmbeddingQueue
+from rag_grpc.core.errors import (
+    CollectionNotFound,
+    DimensionMismatch,
+    DocumentNotFound,
+    EmbedderMismatch,
+    InvalidField,
+    ModelUnavailable,
+    NotConfigured,
+    RagError,
+    RevisionMismatch,
+)
+from rag_grpc.core.limits import Limits
+from rag_grpc.core.models import Collection, HitParts, SearchResult, SearchStrategy
+from rag_grpc.core.ports import Search
+from rag_grpc.core.retrieval import Query, QueryResult, Retrieval
+from rag_grpc.stores.memory import MemoryStore
+from tests.contracts.fakes import JsonCodec, LetterEmbedder, Records, prepared, put, spec
+
+
+class CountingStore(MemoryStore):
+    """Remembers how many searches came in each call."""
+
+    def __init__(self) -> None:
+        super().__init__(codec=JsonCodec())
+        self.calls: list[int] = []
+
+    async def search(self, searches: Sequence[Search]) -> list[SearchResult | RagError]:
+        self.calls.append(len(searches))
+        return await super().search(searches)
+
+
+class House:
+    """A retrieval with what it stands on."""
+
+    def __init__(self) -> None:
+        self.store = CountingStore()
+        self.embedder = LetterEmbedder(max_batch=64)
+        self.telemetry = Records()
+        embedders = {"letters": self.embedder}
+        self.embedding = EmbeddingQueue(embedders, self.telemetry)
+        self.retrieval = Retrieval(
+            store=self.store,
+            embedders=embedders,
+            limits=Limits(max_top_k=50),
+            embedding=self.embedding,
+            telemetry=self.telemetry,
+        )
+        self.words: Collection
+        self.bare: Collection
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    house = House()
+    await house.store.open()
+    house.words = await house.store.create_collection(
+        spec("default", embedder="letters", dimension=8), "letters/1"
+    )
+    house.bare = await house.store.create_collection(spec("bare"), "")
+    for text in ("harbour", "lighthouse", "jackdaw"):
+        await put(
+            house.store,
+            house.words,
+            prepared(text, house.embedder.embed([text]), text=text, texts=[text], metadata={"n": 1.0}),
+        )
+    for place in range(5):
+        await put(house.store, house.bare, prepared(f"d{place}", [1, place, 0, 0]))
+    house.embedder.batches.clear()
+    yield house
+    await house.embedding.close()
+    await house.store.close()
+
+
+def vector(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.array(values, np.float32)
+
+
+async def test_a_text_finds_what_is_like_it(house: House) -> None:
+    result = await house.retrieval.query(Query(text="jackdaw", top_k=2))
+    assert result.hits[0].doc_id == "jackdaw"
+    assert len(result.hits) == 2
+    assert result.hits[0].score == pytest.approx(1, abs=1e-6)
+    assert result.strategy is SearchStrategy.EXACT
+    assert set(result.stages) == {"embed", "dense", "fetch"}
+    assert {"embed", "dense", "fetch"} <= set(house.telemetry.stages)
+
+
+async def test_a_vector_is_asked_as_it_is(house: House) -> None:
+    result = await house.retrieval.query(Query(collection="bare", vector=vector(1, 0, 0, 0), top_k=2))
+    assert [hit.doc_id for hit in result.hits] == ["d0", "d1"]
+    assert "embed" not in result.stages
+    assert house.embedder.batches == []
+
+
+async def test_a_vector_beside_a_text_goes_first(house: House) -> None:
+    asked = house.embedder.embed(["harbour"])[0]
+    house.embedder.batches.clear()
+    result = await house.retrieval.query(Query(text="jackdaw", vector=asked, top_k=1))
+    assert [hit.doc_id for hit in result.hits] == ["harbour"]
+    assert house.embedder.batches == []
+
+
+async def test_pages_bounds_and_parts_are_handed_on(house: House) -> None:
+    query = Query(collection="bare", vector=vector(1, 0, 0, 0), top_k=2, offset=1)
+    hits = (await house.retrieval.query(query)).hits
+    assert [(hit.doc_id, hit.dense_rank) for hit in hits] == [("d1", 2), ("d2", 3)]
+    bounded = Query(collection="bare", vector=vector(1, 0, 0, 0), min_score=0.7)
+    assert [hit.doc_id for hit in (await house.retrieval.query(bounded)).hits] == ["d0", "d1"]
+    lean = Query(text="harbour", top_k=1, parts=HitParts(text=False, metadata=False, vectors=True))
+    (hit,) = (await house.retrieval.query(lean)).hits
+    assert (hit.chunk.text, hit.packed_metadata) == ("", None)
+    assert hit.chunk.vector is not None
+
+
+@pytest.mark.parametrize(
+    ("query", "error", "field"),
+    [
+        (Query(collection="missing", text="a"), CollectionNotFound, None),
+        (Query(), InvalidField, "query"),
+        (Query(collection="bare", text="a"), InvalidField, "vector"),
+        (Query(collection="bare", vector=vector(1, 2, 3)), DimensionMismatch, "vector"),
+        (Query(collection="bare", vector=vector(0, 0, 0, 0)), InvalidField, "vector"),
+        (Query(collection="bare", vector=vector(1, np.nan, 0, 0)), InvalidField, "vector"),
+        (Query(text="a", top_k=41, offset=10), InvalidField, "offset"),
+    ],
+)
+async def test_a_bad_query_is_refused(
+    house: House, query: Query, error: type[RagError], field: str | None
+) -> None:
+    with pytest.raises(error) as caught:
+        await house.retrieval.query(query)
+    if field is not None:
+        assert [each.field for each in caught.value.violations] == [field]
+    assert house.store.calls == []
+
+
+async def test_another_embedder_than_the_collection_s_is_a_mismatch(house: House) -> None:
+    old = await house.store.create_collection(spec("old", embedder="letters", dimension=8), "letters/0")
+    await house.store.create_collection(spec("other", embedder="other", dimension=8), "other/1")
+    with pytest.raises(EmbedderMismatch) as caught:
+        await house.retrieval.query(Query(collection="old", text="a"))
+    assert caught.value.metadata == {"stored": "letters/0", "configured": "letters/1"}
+    with pytest.raises(NotConfigured):
+        await house.retrieval.query(Query(collection="other", text="a"))
+    # By vector the embedder does not matter.
+    await put(house.store, old, prepared("a", np.ones(8)))
+    result = await house.retrieval.query(Query(collection="old", vector=np.ones(8, np.float32)))
+    assert [hit.doc_id for hit in result.hits] == ["a"]
+
+
+async def test_queries_of_a_batch_are_answered_each_by_itself(house: House) -> None:
+    handed_in = NotConfigured("highlight comes later")
+    results = await house.retrieval.query_batch(
+        [
+            Query(text="jackdaw", top_k=1),
+            handed_in,
+            Query(collection="bare", vector=vector(1, 4, 0, 0), top_k=1),
+            Query(collection="missing", text="a"),
+            Query(text="harbour", top_k=1),
+        ]
+    )
+    assert [type(each) for each in results] == [
+        QueryResult,
+        NotConfigured,
+        QueryResult,
+        CollectionNotFound,
+        QueryResult,
+    ]
+    assert results[1] is handed_in
+    found = [each.hits[0].doc_id for each in results if isinstance(each, QueryResult)]
+    assert found == ["jackdaw", "d4", "harbour"]
+    assert house.embedder.batches == [("jackdaw", "harbour")]
+    assert house.store.calls == [3]
+
+
+async def test_a_text_that_cannot_be_embedded_fails_alone(house: House) -> None:
+    class Touchy(LetterEmbedder):
+        def embed(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+            if "bad" in texts:
+                raise ModelUnavailable("no")
+            return super().embed(texts)
+
+    embedding = EmbeddingQueue({"letters": Touchy()}, house.telemetry)
+    retrieval = Retrieval(
+        store=house.store,
+        embedders={"letters": Touchy()},
+        limits=Limits(),
+        embedding=embedding,
+        telemetry=house.telemetry,
+    )
+    results = await retrieval.query_batch([Query(text="harbour"), Query(text="bad"), Query(text="jackdaw")])
+    assert isinstance(results[1], ModelUnavailable)
+    assert [each.hits[0].doc_id for each in results if isinstance(each, QueryResult)] == [
+        "harbour",
+        "jackdaw",
+    ]
+    await embedding.close()
+
+
+async def test_an_empty_batch_asks_nobody(house: House) -> None:
+    assert await house.retrieval.query_batch([]) == []
+    assert house.store.calls == []
+
+
+async def test_documents_are_read(house: House) -> None:
+    document = await house.retrieval.document("", "harbour")
+    assert (document.doc_id, document.text) == ("harbour", "harbour")
+    with pytest.raises(DocumentNotFound):
+        await house.retrieval.document("", "missing")
+    found = await house.retrieval.documents("default", ["jackdaw", "missing", "harbour"])
+    assert [each.doc_id for each in found] == ["jackdaw", "harbour"]
+    assert house.retrieval.count("") == 3
+    with pytest.raises(CollectionNotFound):
+        house.retrieval.count("missing")
+
+
+async def test_documents_are_listed(house: House) -> None:
+    page = await house.retrieval.list_documents("", after=None, limit=2, include_text=True)
+    assert ([each.text for each in page.documents], page.more) == (["harbour", "jackdaw"], True)
+    page = await house.retrieval.list_documents("", after="jackdaw", limit=2, include_text=False)
+    assert ([(each.doc_id, each.text) for each in page.documents], page.more) == ([("lighthouse", "")], False)
+
+
+async def test_chunks_are_listed_while_the_document_stays_as_it_is(house: House) -> None:
+    await put(house.store, house.bare, prepared("many", np.eye(4, dtype=np.float32)))
+    page = await house.retrieval.list_chunks(
+        "bare", "many", first=0, limit=3, include_vectors=False, revision=None
+    )
+    assert ([each.ordinal for each in page.chunks], page.more) == ([0, 1, 2], True)
+    rest = await house.retrieval.list_chunks(
+        "bare", "many", first=3, limit=3, include_vectors=True, revision=page.revision
+    )
+    assert ([each.ordinal for each in rest.chunks], rest.more) == ([3], False)
+    await put(house.store, house.bare, prepared("many", np.eye(4, dtype=np.float32)[:2]))
+    with pytest.raises(RevisionMismatch):
+        await house.retrieval.list_chunks(
+            "bare", "many", first=3, limit=3, include_vectors=True, revision=page.revision
+        )
+
+
+async def test_a_page_leaves_room_for_the_rest_of_a_response(house: House) -> None:
+    limits = Limits(max_response_bytes=4000)
+    retrieval = Retrieval(
+        store=house.store, embedders={}, limits=limits, embedding=house.embedding, telemetry=house.telemetry
+    )
+    for place in range(6):
+        await put(house.store, house.bare, prepared(f"d{place}", [1, place, 0, 0], text="x" * 1000))
+    page = await retrieval.list_documents("bare", after=None, limit=100, include_text=True)
+    assert 1 <= len(page.documents) <= 3
+    assert page.more
