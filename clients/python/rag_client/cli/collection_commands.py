@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag_client.cli.exit_codes import ExitCode
-from rag_client.cli.options import DEFAULT_SERVER, Json, Server, Timeout, connect
+from rag_client.cli.options import DEFAULT_SERVER, Json, Server, Timeout, confirm, connect
 from rag_client.cli.output import Output
 from rag_client.models import Chunking
 
@@ -37,7 +37,7 @@ def list_collections(*, server: Server = DEFAULT_SERVER, timeout: Timeout = None
         )
 
 
-@app.command()
+@app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help='The collection\'s name; "default" unless given.')] = "",
     *,
@@ -50,7 +50,7 @@ def show(
         _print(Output(as_json=json), client.get_collection(name))
 
 
-@app.command()
+@app.command("create")
 def create(
     name: Name,
     *,
@@ -83,7 +83,7 @@ def create(
         _print(Output(as_json=json), made)
 
 
-@app.command()
+@app.command("delete")
 def delete(
     name: Name,
     *,
@@ -97,7 +97,7 @@ def delete(
     with connect(server, timeout) as client:
         if not yes:
             count = client.get_collection(name).document_count
-            typer.confirm(f"Remove collection {name} with {count} documents?", abort=True, err=True)
+            confirm(f"Remove collection {name} with {count} documents?")
         existed = client.delete_collection(name)
     if json:
         output.json({"name": name, "existed": existed})
@@ -113,5 +113,6 @@ def _print(output: Output, collection: Collection) -> None:
         return
     names = ("name", "embedder", "dimension", "metric", "language", "document_count", "chunk_count")
     output.table(
-        ["what", "value"], [[name, getattr(collection, name)] for name in (*names, "create_time", "uid")]
+        ["what", "value"],
+        [[name, getattr(collection, name) or ""] for name in (*names, "create_time", "uid")],
     )

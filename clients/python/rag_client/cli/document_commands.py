@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rag_client.cli.options import DEFAULT_SERVER, CollectionName, Json, Server, Timeout, connect
+from rag_client.cli.options import DEFAULT_SERVER, CollectionName, Json, Server, Timeout, confirm, connect
 from rag_client.cli.output import Output, as_json
 
 Filter = Annotated[str, typer.Option("--filter", help="Only documents that match it.", show_default=False)]
@@ -95,7 +95,7 @@ def delete(
         if not (doc_ids or yes or validate_only):
             would = client.delete_documents(collection=collection, filter=filter, all=all, validate_only=True)
             question = f"Remove {would.matched_count} documents of {collection or 'default'}?"
-            typer.confirm(question, abort=True, err=True)
+            confirm(question)
         gone = client.delete_documents(
             doc_ids or (), collection=collection, filter=filter, all=all, validate_only=validate_only
         )

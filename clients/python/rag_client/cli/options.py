@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -9,8 +10,12 @@ import typer
 from rag_client import RagClient
 from rag_client.channel import DEFAULT_TARGET
 
+GlobalServer = Annotated[str, typer.Option("--server", envvar="RAG_SERVER", help="Where the server listens.")]
 Server = Annotated[
-    str, typer.Option("--server", envvar="RAG_SERVER", help="Where the server listens.", show_default=True)
+    str,
+    typer.Option(
+        "--server", help="Where the server listens.", show_default="RAG_SERVER or " + DEFAULT_TARGET
+    ),
 ]
 Timeout = Annotated[
     float | None,
@@ -23,6 +28,13 @@ CollectionName = Annotated[
 ]
 
 DEFAULT_SERVER = DEFAULT_TARGET
+
+
+def confirm(question: str) -> None:
+    """Ask before something is lost; anything but a yes ends the command."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked here: say --yes")
+    typer.confirm(question, abort=True, err=True)
 
 
 def connect(server: str, timeout: float | None) -> RagClient:

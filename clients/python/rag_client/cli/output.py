@@ -42,7 +42,10 @@ class Output:
 
     def line(self, text: str = "", style: str = "") -> None:
         """Print a line for people."""
-        self.console.print(Text(printable(text), style=style))
+        if self.console.is_terminal:
+            self.console.print(Text(printable(text), style=style))
+        else:  # rich would turn tabs into spaces
+            sys.stdout.write(printable(text) + "\n")
 
     def warn(self, text: str, style: str = "yellow") -> None:
         """Print a line to stderr."""

@@ -123,15 +123,16 @@ def json_document(line: bytes) -> tuple[Document, list[str]]:
         raise ValueError(f"no JSON: {error}") from None
     if not isinstance(given, dict):
         raise ValueError("a line is an object")  # noqa: TRY004 - a bad value of the file
+    given = {key: value for key, value in given.items() if value is not None}
     for key in ("doc_id", "text", "title", "media_type", "embedder_fingerprint"):
         if not isinstance(given.get(key, ""), str):
             raise ValueError(f"{key} is a string, not {given[key]!r}")  # noqa: TRY004 - as above
     if not given.get("doc_id"):
         raise ValueError("doc_id is missing")
-    if not isinstance(given.get("metadata") or {}, dict):
+    if not isinstance(given.get("metadata", {}), dict):
         raise ValueError("metadata is an object")  # noqa: TRY004 - as above
-    given["metadata"] = given.get("metadata") or {}
-    given["chunks"] = [_chunk(each) for each in given.get("chunks") or ()]
+    if "chunks" in given:
+        given["chunks"] = [_chunk(each) for each in given["chunks"]]
     known = {key: given[key] for key in JSON_KEYS if key in given}
     return Document(**known), [key for key in given if key not in known]
 
