@@ -1,0 +1,22 @@
+"""Child servers that are gone when their test is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.process.child import Child
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    """Start children over one folder: `start(store="memory", grace="5s")`."""
+    with ExitStack() as stack:
+
+        def begin(**settings: str) -> Child:
+            child = Child(tmp_path, **settings)
+            stack.callback(child.kill)
+            return child
+
+        yield begin
