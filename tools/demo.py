@@ -1,0 +1,337 @@
+"""See it work: the project's own documents go in over gRPC, and the right ones come back.
+
+`make demo` runs this. It starts the real server as a child, on free ports and with a
+scratch data folder, asks questions whose answers are in the documents, kills the
+server with SIGKILL, and asks again. Exit code 0 means that each question found its
+source among the first three hits, both times, and that every document was still there;
+1 that something was not so; 2 that the demo could not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+try:
+    from rag_client import Document, Hit, RagClient, RagClientError
+    from rag_client.cli.files import find
+    from rag_client.cli.reading import Reader
+except ImportError as missing:
+    sys.exit(f"{missing}; `make demo` makes the environment that this needs")
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "proto")
+START_SECONDS = 30.0
+"""A start takes less than a second; a machine under load may be slow."""
+
+FIRST = 3
+"""So many hits are asked for, and the expected source is to be among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and the document that answers it."""
+
+    text: str
+    source: str
+
+
+QUESTIONS = (
+    Question("Was anything written after a call that failed?", "docs/errors.md"),
+    Question("How many bytes may a doc_id have, and which characters?", "docs/fields.md"),
+    Question("Where does a new test go, and what are the rules for tests?", "CONTRIBUTING.md"),
+    Question(
+        "Which embedder, metric and chunking does a collection have?",
+        "proto/ragapi/v1/collection_service.proto",
+    ),
+)
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text says why."""
+
+
+class Server:
+    """The real server as a child of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._child: subprocess.Popen[str] | None = None
+        self.grpc_address = ""
+        self.http_address = ""
+
+    def start(self) -> float:
+        """Start it and wait until it serves; give the seconds that took."""
+        began = time.perf_counter()
+        # Nothing of the caller's settings: RAG_ variables are left out, and a .env file
+        # is looked for in the working folder, which is the scratch one.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
+        environ |= {
+            "RAG_LISTEN": "127.0.0.1:0",
+            "RAG_HTTP_LISTEN": "127.0.0.1:0",
+            "RAG_DATA_DIR": str(self._folder / "data"),
+            "RAG_LOG_FORMAT": "json",
+            "RAG_DRAIN_PAUSE": "0s",
+        }
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "rag_grpc", "serve"],
+            cwd=self._folder,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # Ctrl-C is for this process, which ends the child in order.
+            start_new_session=True,
+        )
+        assert self._child.stdout is not None  # noqa: S101 # it is a PIPE
+        events: queue.Queue[str] = queue.Queue()
+        # Read to the end in a thread: a log that nobody reads would stop the server.
+        threading.Thread(target=_follow, args=(self._child.stdout, events), daemon=True).start()
+        self._await_ready(events, began + START_SECONDS)
+        return time.perf_counter() - began
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would: no time to save anything."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+    def stop(self) -> int:
+        """End it in order; give its exit code."""
+        if self._child is None:
+            return 0
+        if self._child.poll() is None:
+            self._child.terminate()
+        try:
+            return self._child.wait(timeout=START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return -signal.SIGKILL
+
+    def _await_ready(self, events: queue.Queue[str], until: float) -> None:
+        said: list[str] = []
+        while True:
+            try:
+                line = events.get(timeout=max(until - time.perf_counter(), 0.0))
+            except queue.Empty:
+                raise DemoError("the server did not start in time; it said:\n" + "".join(said)) from None
+            if not line:
+                raise DemoError("the server did not start; it said:\n" + "".join(said))
+            said.append(line)
+            event = _event(line)
+            if event.get("event") == "ready":
+                self.grpc_address = event["grpc_address"]
+                self.http_address = event["http_address"]
+                return
+
+
+def _follow(stream: IO[str], events: queue.Queue[str]) -> None:
+    for line in stream:
+        events.put(line)
+    events.put("")
+
+
+def _event(line: str) -> dict[str, str]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Screen:
+    """What the demo says: numbered steps, aligned hits, bold where a terminal shows it."""
+
+    def __init__(self) -> None:
+        self._bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._width = max(80, min(shutil.get_terminal_size().columns, 110))
+        self._step = 0
+
+    def title(self, text: str) -> None:
+        """Print a line that stands out."""
+        print(f"\033[1m{text}\033[0m" if self._bold else text, flush=True)
+
+    def step(self, text: str) -> None:
+        """Begin the next step."""
+        self._step += 1
+        print()
+        self.title(f"{self._step}. {text}")
+
+    def line(self, text: str) -> None:
+        """Print what happened, in one line."""
+        print(textwrap.shorten(text, self._width, initial_indent="   ", placeholder=" ..."), flush=True)
+
+    def answer(self, question: Question, hits: tuple[Hit, ...], milliseconds: float) -> None:
+        """Print a question and its hits, with the passage of the one that was expected."""
+        print()
+        self.title(f"   {question.text}")
+        for rank, hit in enumerate(hits, 1):
+            place = " > ".join((hit.doc_id, *hit.chunk.headings[1:]))
+            print(f"   {rank}. {hit.score:.3f}  {place}")
+            if hit is expected(question, hits):
+                self._passage(hit, question)
+        print(f"   {milliseconds:.1f} ms", flush=True)
+
+    def _passage(self, hit: Hit, question: Question) -> None:
+        text = textwrap.shorten(passage(hit, question.text), 2 * self._width - 40, placeholder=" ...")
+        print(textwrap.fill(text, self._width, initial_indent=" " * 13, subsequent_indent=" " * 13))
+
+
+def expected(question: Question, hits: tuple[Hit, ...]) -> Hit | None:
+    """Return the first hit of the expected source."""
+    return next((hit for hit in hits if hit.doc_id == question.source), None)
+
+
+def words(text: str) -> set[str]:
+    """Return the words of a text, to compare."""
+    return {word for word in re.findall(r"\w+", text.lower()) if len(word) > 2}
+
+
+def passage(hit: Hit, question: str) -> str:
+    """Return the paragraph or line of a hit that has most words of the question, without its markup."""
+    asked = words(question)
+    parts = re.split(r"\n\s*\n|\n(?=[|#-])", hit.chunk.text)
+    plain = [" ".join(re.sub(r"^\s*//|[|`*#]", " ", part, flags=re.MULTILINE).split()) for part in parts]
+    return max(plain, key=lambda part: (len(words(part) & asked), len(part)))
+
+
+def documents() -> list[Document]:
+    """Read the project's own documents; ids are their paths in the project."""
+    paths = [str(ROOT / name) for name in SOURCES if (ROOT / name).exists()]
+    return list(Reader(lambda _: None).documents(find(paths, ROOT)))
+
+
+def ingest(client: RagClient, given: list[Document]) -> tuple[Counter[str], int, float]:
+    """Stream documents in; give how many were created, unchanged ..., their chunks, and the seconds."""
+    began = time.perf_counter()
+    results = list(client.ingest_stream(given))
+    seconds = time.perf_counter() - began
+    for result in results:
+        if result.error is not None:
+            raise DemoError(f"{result.doc_id} was not taken: {result.error}")
+    return Counter(result.status for result in results), sum(r.chunk_count for r in results), seconds
+
+
+def ask(client: RagClient, question: Question) -> tuple[tuple[Hit, ...], float]:
+    """Ask; give the hits and the milliseconds from the call to its answer."""
+    began = time.perf_counter()
+    result = client.query(question.text, top_k=FIRST)
+    return result.hits, (time.perf_counter() - began) * 1000
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[RagClient]:
+    """Open a client whose connection is up, so that times are those of calls alone."""
+    with RagClient(server.grpc_address) as client:
+        client.ping()
+        yield client
+
+
+def run(screen: Screen, server: Server) -> list[str]:
+    """Show everything; give what was not as it should be."""
+    faults: list[str] = []
+    screen.title("rag-grpc: documents go in over gRPC, the right passages come back.")
+
+    screen.step("Start a server on free ports, with an empty data folder")
+    seconds = server.start()
+    screen.line(
+        f"ready after {seconds:.1f} s: gRPC on {server.grpc_address}, metrics on {server.http_address}"
+    )
+
+    given = documents()
+    screen.step("Put in this project's own README, docs and protos")
+    with connected(server) as client:
+        counts, chunks, seconds = ingest(client, given)
+        screen.line(
+            f"{counts['created']} documents in {chunks} passages: embedded and on disk in {seconds:.2f} s"
+        )
+        counts, _, seconds = ingest(client, given)
+        screen.line(f"the same again: {counts['unchanged']} unchanged, nothing to embed, {seconds:.2f} s")
+
+        screen.step("Ask: best hits with score, source and, where it was expected, the passage")
+        before = {}
+        for question in QUESTIONS:
+            before[question], milliseconds = ask(client, question)
+            screen.answer(question, before[question], milliseconds)
+            if expected(question, before[question]) is None:
+                faults.append(f"{question.source} is not among the first {FIRST} for: {question.text}")
+
+    screen.step("Kill the server with SIGKILL, start it on the same folder, ask again")
+    server.kill()
+    seconds = server.start()
+    with connected(server) as client:
+        kept = client.count_documents()
+        screen.line(f"ready after {seconds:.1f} s: {kept} of {len(given)} documents are there")
+        if kept != len(given):
+            faults.append(f"{len(given) - kept} documents are gone after the restart")
+        same = 0
+        for question in QUESTIONS:
+            hits, _ = ask(client, question)
+            same += ranking(hits) == ranking(before[question])
+            if expected(question, hits) is None:
+                faults.append(f"after the restart {question.source} is not found for: {question.text}")
+        screen.line(f"{same} of {len(QUESTIONS)} questions have the same hits with the same scores")
+    return faults
+
+
+def ranking(hits: tuple[Hit, ...]) -> list[tuple[str, int, float]]:
+    """Return what makes two answers the same."""
+    return [(hit.doc_id, hit.chunk.ordinal, hit.score) for hit in hits]
+
+
+def main() -> int:
+    """Run the demo, and clean up whatever happens."""
+    # A demo that is told to end cleans up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    screen = Screen()
+    with tempfile.TemporaryDirectory(prefix="rag-demo-") as folder:
+        server = Server(Path(folder))
+        try:
+            faults = run(screen, server)
+        except (DemoError, RagClientError, OSError) as error:
+            print(f"\nThe demo could not go on: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("\nStopped; the server and its folder are gone.", file=sys.stderr)
+            return 128 + signal.SIGINT
+        finally:
+            code = server.stop()
+        if code != 0:
+            faults.append(f"the server ended with exit code {code}, not 0")
+    print()
+    if faults:
+        for fault in faults:
+            print(f"Not as it should be: {fault}", file=sys.stderr)
+        return 1
+    print(textwrap.dedent(NEXT), end="")
+    return 0
+
+
+NEXT = """\
+    All as it should be. The server is stopped and the scratch folder is gone.
+
+    Next
+      make serve                                 a server on 127.0.0.1:50051; in another terminal:
+      .venv/bin/ragctl ingest docs README.md     put documents in, or a folder of your own
+      .venv/bin/ragctl query "your question"     ask
+      README.md                                  the same by Python, grpcurl and curl
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())
