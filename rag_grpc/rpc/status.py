@@ -29,7 +29,8 @@ DOMAIN = "ragapi.v1"
 PREFIX = "ERROR_REASON_"
 DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE_BYTES = 512
-MAX_VIOLATIONS_BYTES = 2048
+MAX_VIOLATIONS_BYTES = 1536
+MAX_FIELD_BYTES = 256
 MAX_VALUE_BYTES = 512
 INTERNAL_MESSAGE = "a fault of the server; its log has it under this call's request id"
 
@@ -200,7 +201,7 @@ def _cut_violations(violations: Sequence[FieldViolation]) -> list[FieldViolation
     kept: list[FieldViolation] = []
     room = MAX_VIOLATIONS_BYTES
     for each in violations:
-        short = FieldViolation(cut(each.field, MAX_VALUE_BYTES), cut(each.description, MAX_VALUE_BYTES))
+        short = FieldViolation(cut(each.field, MAX_FIELD_BYTES), cut(each.description, MAX_VALUE_BYTES))
         room -= len(short.field.encode()) + len(short.description.encode()) + 8
         if room < 0:
             more = f"and {len(violations) - len(kept)} more, from here on"
