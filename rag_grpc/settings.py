@@ -131,6 +131,16 @@ class Settings:
         whole(1, 4096),
         "Candidates looked at in a search that names no `ef`: more find better, slower.",
     )
+    graph_from: int = setting(
+        "4096",
+        whole(1, 100_000_000),
+        "Chunks from which on a collection is searched through a graph; smaller ones are compared exactly.",
+    )
+    snapshot_after: float = setting(
+        "15s",
+        duration("1ms", "24h"),
+        "A graph is saved when it would take that long to put in again what came since the last time.",
+    )
     keepalive_interval: float = setting(
         "30s", duration("1s", "24h"), "After that long without a word a caller is asked whether it is there."
     )
