@@ -169,7 +169,7 @@ class _Parts:
                 Work.WRITE: settings.max_writes,
                 Work.STREAM: settings.max_streams,
             },
-            not_ready=self.health.loading,
+            not_ready=self._refusal,
             telemetry=self.telemetry,
             max_request_bytes=settings.max_request_bytes,
         )
@@ -225,6 +225,10 @@ class _Parts:
             retrieval=RetrievalServicer(retrieval=retrieval, catalogue=self.catalogue, limits=limits),
         )
 
+    def _refusal(self) -> str:
+        """Say why no call is taken; "" where they are. In the pause before the drain they still are."""
+        return "the server is draining" if self.drain.begun() else self.health.loading()
+
     def _store(self) -> Store:
         if self.settings.store == "memory":
             return MemoryStore(codec=self.codec)
@@ -239,10 +243,12 @@ class _Parts:
                     m=settings.hnsw_m,
                     ef_construction=settings.hnsw_ef_construction,
                     ef=settings.hnsw_ef,
+                    graph_from=settings.graph_from,
                     threads=threads,
                 ),
                 search_threads=threads,
                 disk_reserve_bytes=settings.disk_reserve_bytes,
+                snapshot_seconds=settings.snapshot_after,
             ),
         )
 

@@ -1,9 +1,10 @@
 """How the gRPC server begins and ends.
 
 An end in order: health says NOT_SERVING while calls are still taken, for a pause
-in which load balancers notice; open streams are told to end; nothing new is
-accepted; calls in flight finish within the grace and are cancelled after it; and
-when all have cleaned up behind themselves, whatever they work on may be closed.
+in which load balancers notice; open streams are told to end, and new calls to go
+elsewhere; nothing new is accepted; calls in flight finish within the grace and are
+cancelled after it; and when all have cleaned up behind themselves, whatever they
+work on may be closed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ from rag_grpc.rpc.interceptors.base import Chain
 
 log = structlog.get_logger(__name__)
 
+QUIET = 0.05
+"""Seconds without a new call after which gRPC is stopped. What it has received by then and not handed over
+ends as CANCELLED, which no caller sends again; so callers are first told NOT_READY, and listened to."""
+MOST_QUIET = 1.0
+"""Seconds after which it is stopped all the same: some callers never listen."""
 CLEAN_UP = 5.0
 """Seconds that cancelled calls may take to clean up behind themselves."""
 
@@ -62,6 +68,7 @@ async def _end(server: grpc.aio.Server, chain: Chain, health: Health, drain: Dra
     drain.begin()
     # Open Watch streams would use up the whole grace: they never end by themselves.
     health.end_watches()
+    await _quiet(chain, ending)
     hastened = asyncio.ensure_future(ending.hastened.wait())
     stopped = asyncio.ensure_future(server.stop(ending.grace))
     await asyncio.wait({hastened, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -74,3 +81,13 @@ async def _end(server: grpc.aio.Server, chain: Chain, health: Health, drain: Dra
         await asyncio.wait_for(chain.idle(), CLEAN_UP)
     except TimeoutError:
         log.warning("calls_abandoned", seconds=CLEAN_UP)
+
+
+async def _quiet(chain: Chain, ending: Ending) -> None:
+    """Wait until callers have heard that they should go elsewhere."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + min(MOST_QUIET, ending.grace)
+    arrived = -1
+    while arrived != chain.arrived and loop.time() < until and not ending.hastened.is_set():
+        arrived = chain.arrived
+        await asyncio.sleep(QUIET)

@@ -52,6 +52,8 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in 
         self._interceptors = tuple(interceptors)
         self._max_request_bytes = max_request_bytes
         self._wrapped: dict[str, Handler] = {}
+        self.arrived = 0
+        """Calls that were ever begun."""
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -85,6 +87,7 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in 
         async def run(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
             call = Call(method, request, context)
             current.enter(call)
+            self.arrived += 1
             self._running += 1
             self._idle.clear()
             try:
