@@ -126,7 +126,7 @@ def path(value: str) -> Path:
 
 def address(value: str) -> str:
     """Take HOST:PORT; IPv6 hosts stand in brackets, port 0 means any that is free."""
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):(\d{1,5})", value)
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):([0-9]{1,5})", value)
     if match is None or int(match[2]) > 65535:  # noqa: PLR2004 # the largest port
         raise ValueError(f"{value!r} is no address; write HOST:PORT, such as 127.0.0.1:50051")
     return value
@@ -161,7 +161,7 @@ def whole(least: int, most: int) -> Parser:
     """Take a whole number between two bounds."""
 
     def parse(value: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", value) or not least <= int(value) <= most:
+        if not re.fullmatch(r"[0-9]{1,18}", value) or not least <= int(value) <= most:
             raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
         return int(value)
 
@@ -185,7 +185,7 @@ def size(least: str, most: str) -> Parser:
 
 
 def _bytes(value: str) -> int | None:
-    match = re.fullmatch(r"(\d{1,18})\s*([A-Za-z]*)", value)
+    match = re.fullmatch(r"([0-9]{1,18})\s*([A-Za-z]*)", value)
     if match is None or match[2].upper() not in _SIZES:
         return None
     return int(match[1]) * _SIZES[match[2].upper()]
@@ -208,5 +208,5 @@ def duration(least: str, most: str) -> Parser:
 
 
 def _seconds(value: str) -> float:
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m|h|)", value)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|)", value)
     return float(match[1]) * _DURATIONS[match[2]] if match else math.nan
