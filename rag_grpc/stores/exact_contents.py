@@ -87,7 +87,8 @@ class Contents:
             return PutOutcome(IngestStatus.UNCHANGED, stored.revision, len(stored.document.chunks))
         if stored is not None and action is PutAction.DESCRIBE:
             described = replace(document, chunks=stored.document.chunks, vectors=stored.document.vectors)
-            revision = self._keep(stored, described, of_content=True)
+            of_content = described.text != stored.document.text
+            revision = self._keep(stored, described, of_content=of_content)
             return PutOutcome(IngestStatus.REPLACED, revision, len(described.chunks))
         if document.vectors is None:
             return VectorsNeeded()

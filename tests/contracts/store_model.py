@@ -62,7 +62,10 @@ class Remembered:
 ids = st.sampled_from(["a", "b", "\u00e4", "\uff61", "\U0001f600"])
 # Small whole numbers, never all zero: their products are exact in float32, so scores are compared exactly.
 row = st.tuples(st.integers(1, 3), st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 1))
-rows = st.lists(row, min_size=1, max_size=3).map(tuple)
+# A few come often, so that documents come again with the same chunks.
+rows = st.sampled_from([((1, 0, 0, 0),), ((2, 1, 0, 0), (1, -1, 2, 1))]) | st.lists(
+    row, min_size=1, max_size=3
+).map(tuple)
 texts = st.sampled_from(["", "one", "two"])
 metadata = st.sampled_from([{}, {"n": 1.0}, {"n": True}, {"deep": {"a": 1.0}}])
 patches = st.sampled_from([{}, {"n": None}, {"n": 1.0}, {"deep": {"a": None, "b": "x"}}, {"n": [1.0]}])
@@ -120,7 +123,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert outcome.status is (IngestStatus.REPLACED if known else IngestStatus.CREATED)
             assert outcome.chunk_count == len(rows)
             self._grown(outcome.revision)
-            self.model[doc_id] = Remembered(rows, text, metadata, outcome.revision, outcome.revision)
+            same_content = known is not None and (known.rows, known.text) == (rows, text)
+            content_revision = known.content_revision if known and same_content else outcome.revision
+            self.model[doc_id] = Remembered(rows, text, metadata, outcome.revision, content_revision)
 
     @rule(doc_id=ids, changes=patches, whole=st.booleans(), condition=conditions)
     def patch(self, doc_id: str, changes: MetadataDict, whole: bool, condition: str) -> None:

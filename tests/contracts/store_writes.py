@@ -516,6 +516,15 @@ class DeleteContract:
         await put(store, collection, without_vectors(prepared("a", text="new")))
         assert await delete_matches(store, collection, matches) == 0
 
+    async def test_other_metadata_over_the_same_content_is_not(
+        self, store: Store, collection: Collection
+    ) -> None:
+        await put(store, collection, prepared("a", text="text"))
+        matches = await store.matches(collection)
+        await put(store, collection, prepared("a", text="text", metadata={"n": 1.0}))
+        assert await store.matches(collection) == matches
+        assert await delete_matches(store, collection, matches) == 1
+
     async def test_matches_of_an_empty_collection(self, store: Store, collection: Collection) -> None:
         assert await store.matches(collection) == []
         assert await delete_matches(store, collection, []) == 0
