@@ -213,9 +213,3 @@ def fill_chunk(message: types_pb2.Chunk, chunk: Chunk) -> None:
         message.headings.extend(chunk.headings)
     if chunk.vector is not None:
         message.vector.packed = np.ascontiguousarray(chunk.vector, _FLOAT32).tobytes()
-
-
-def chunk_bytes(chunk: Chunk) -> int:
-    """Say how many bytes a chunk takes at most, without encoding it."""
-    vector = 0 if chunk.vector is None else chunk.vector.nbytes
-    return 64 + 4 * len(chunk.text) + vector + sum(4 * len(heading) + 8 for heading in chunk.headings)

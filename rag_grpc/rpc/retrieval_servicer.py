@@ -48,7 +48,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         about(collection=request.collection or DEFAULT_COLLECTION)
         result = await self._retrieval.query(convert.query_from_proto(request))
         response = convert.answer_to_proto(request, result)
-        size = _size(response, result, self._max_bytes)
+        size = response.ByteSize()
         if size > self._max_bytes:
             raise too_large(size, self._max_bytes, _ASK_FOR_LESS)
         return response
@@ -78,7 +78,7 @@ class RetrievalServicer(RetrievalServiceServicer):
             message.problem.CopyFrom(problem_of(result))
             return max(0, message.ByteSize() + FRAME_BYTES - PROBLEM_BYTES)
         convert.fill_answer(message.response, query, result)
-        size = _size(message.response, result, room) + 2 * FRAME_BYTES
+        size = message.ByteSize() + FRAME_BYTES
         if size <= room:
             return size
         too_much = too_large(size, self._max_bytes, f"{_ASK_FOR_LESS}, or send fewer queries at once")
@@ -174,9 +174,3 @@ class RetrievalServicer(RetrievalServiceServicer):
         if request.include_total_count:
             response.total_count = self._retrieval.count(request.collection)
         return response
-
-
-def _size(response: pb.QueryResponse, result: QueryResult, room: int) -> int:
-    """Say how large an answer is: by an upper bound where that fits, else exactly."""
-    bound = convert.answer_bytes(result) + 4 * len(response.query)
-    return bound if bound <= room else response.ByteSize()

@@ -18,6 +18,7 @@ from rag_grpc.rpc.convert import StructCodec, struct_from_proto
 from rag_grpc.rpc.convert_collection import spec_from_proto
 from rag_grpc.rpc.convert_ingestion import item_from_proto
 from rag_grpc.rpc.convert_retrieval import query_from_proto
+from rag_grpc.rpc.field_rules import RULES
 from rag_grpc.rpc.status import problem_of, rich_status
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import collection_service_pb2 as collection_pb
@@ -45,38 +46,55 @@ VALUES: dict[int, st.SearchStrategy[Any]] = {
 }
 
 
-def messages(descriptor: Any, depth: int = 0) -> st.SearchStrategy[Message]:
-    """Make any message of a type; metadata and the like to a few levels."""
+# Values that most rules allow, so that many requests are valid and conversion is reached.
+TAME: dict[int, st.SearchStrategy[Any]] = {
+    **VALUES,
+    FieldDescriptor.TYPE_STRING: st.sampled_from(["aa", "default", "none"]),
+    FieldDescriptor.TYPE_BYTES: st.just(b"\0\0\x80?"),
+    FieldDescriptor.TYPE_UINT32: st.just(2),
+    FieldDescriptor.TYPE_FLOAT: st.just(0.5),
+    FieldDescriptor.TYPE_DOUBLE: st.just(0.5),
+    FieldDescriptor.TYPE_ENUM: st.just(1),
+}
+LEFT_OUT = {"media_type", "embedder_fingerprint", "values", "exact", "chunking", "page_token"}
+
+
+def messages(descriptor: Any, *, tame: bool, depth: int = 0) -> st.SearchStrategy[Message]:
+    """Make any message of a type, or a tame one; metadata and the like to a few levels."""
     kind = GetMessageClass(descriptor)
 
     @st.composite
     def made(draw: st.DrawFn) -> Message:
         message = kind()
         for field in descriptor.fields:
-            if draw(st.integers(0, 2)) and depth < 6:
-                put(draw, message, field, depth)
+            rule = RULES.get(field.full_name)
+            if tame and (field.name in LEFT_OUT or (rule is not None and rule.not_built)):
+                continue
+            certain = tame and rule is not None and rule.required
+            if depth < 6 and (certain or draw(st.integers(0, 2))):
+                put(draw, message, field, tame=tame, depth=depth)
         return message
 
     return made()
 
 
-def put(draw: st.DrawFn, message: Message, field: Any, depth: int) -> None:
+def put(draw: st.DrawFn, message: Message, field: Any, *, tame: bool, depth: int) -> None:
+    values = TAME if tame else VALUES
     nested = field.message_type
     if nested is not None and nested.GetOptions().map_entry:
         target, value = getattr(message, field.name), nested.fields_by_name["value"]
         key = draw(TEXTS)
         if value.message_type is None:
-            target[key] = draw(VALUES[value.type])
+            target[key] = draw(values[value.type])
         else:
-            target[key].CopyFrom(draw(messages(value.message_type, depth + 1)))
+            target[key].CopyFrom(draw(messages(value.message_type, tame=tame, depth=depth + 1)))
     elif field.is_repeated:
-        one = VALUES[field.type] if nested is None else messages(nested, depth + 1)
-        # NullValue is a closed enum's like: unknown numbers are kept, as they would be from the wire.
+        one = values[field.type] if nested is None else messages(nested, tame=tame, depth=depth + 1)
         getattr(message, field.name).extend(draw(st.lists(one, max_size=2)))
     elif nested is not None:
-        getattr(message, field.name).CopyFrom(draw(messages(nested, depth + 1)))
+        getattr(message, field.name).CopyFrom(draw(messages(nested, tame=tame, depth=depth + 1)))
     else:
-        setattr(message, field.name, draw(VALUES[field.type]))
+        setattr(message, field.name, draw(values[field.type]))
 
 
 def converted(message: Message) -> None:
@@ -95,6 +113,7 @@ def converted(message: Message) -> None:
         struct_from_proto(message.metadata)
 
 
+@pytest.mark.parametrize("tame", [False, True], ids=["wild", "tame"])
 @pytest.mark.parametrize(
     "kind",
     [
@@ -107,8 +126,10 @@ def converted(message: Message) -> None:
     ],
 )
 @given(data=st.data())
-def test_a_request_is_refused_with_a_reason_or_converts(kind: type[Message], data: st.DataObject) -> None:
-    message = data.draw(messages(kind.DESCRIPTOR))
+def test_a_request_is_refused_with_a_reason_or_converts(
+    kind: type[Message], tame: bool, data: st.DataObject
+) -> None:
+    message = data.draw(messages(kind.DESCRIPTOR, tame=tame))
     error = VALIDATOR.error_of(message)
     if error is None:
         converted(message)

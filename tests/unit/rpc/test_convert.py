@@ -299,28 +299,6 @@ def test_only_the_metadata_that_was_asked_for_comes_back() -> None:
     assert not found.HasField("metadata")
 
 
-@given(
-    text=st.text(st.characters(exclude_categories=["Cs"]), max_size=300),
-    titles=st.lists(TEXT, min_size=1, max_size=3),
-    metadata=METADATA,
-    dimension=st.integers(0, 50),
-    count=st.integers(0, 5),
-)
-def test_the_bound_on_an_answers_size_holds(
-    text: str,
-    titles: list[str],
-    metadata: dict[str, JsonValue],
-    dimension: int,
-    count: int,
-) -> None:
-    chunk = Chunk(2**32 - 1, text, 2**32 - 1, 2**32 - 1, tuple(titles), np.ones(dimension, np.float32))
-    found = hit(doc_id="日" * 170, chunk=chunk, title=titles[0], packed_metadata=CODEC.pack(metadata))
-    stages = dict.fromkeys(("embed", "filter", "dense", "lexical", "fuse", "rerank", "fetch"), 1234.5)
-    result = QueryResult((found,) * count, SearchStrategy.ANN, stages)
-    response = convert_retrieval.answer_to_proto(retrieval_pb.QueryRequest(explain=True), result)
-    assert response.ByteSize() <= convert_retrieval.answer_bytes(result)
-
-
 # ---------------------------------------------------------------------------- collections
 
 
