@@ -125,7 +125,7 @@ class ScriptedServer(
             self.requests.append(request)
             self.invocation_metadata.append(dict(context.invocation_metadata()))
             remaining = context.time_remaining()
-            self.time_remaining.append(None if remaining is None or remaining > 1e6 else remaining)
+            self.time_remaining.append(remaining if remaining < 1e6 else None)
             failure = self._failures[method].popleft() if self._failures[method] else None
         if failure:
             failure.abort(context)
@@ -147,7 +147,9 @@ class ScriptedServer(
 
     def GetCollection(self, request: Any, context: grpc.ServicerContext) -> Any:
         self._enter("GetCollection", request, context)
-        collection = collection_pb.Collection(name=request.name or "default", metric=1, document_count=3)
+        collection = collection_pb.Collection(
+            name=request.name or "default", metric=collection_pb.METRIC_COSINE, document_count=3
+        )
         return collection_pb.GetCollectionResponse(collection=collection)
 
     def ListCollections(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -238,7 +240,11 @@ class ScriptedServer(
     def Query(self, request: Any, context: grpc.ServicerContext) -> Any:
         self._enter("Query", request, context)
         return retrieval_pb.QueryResponse(
-            query=request.query, results=self.hits, plan=retrieval_pb.SearchPlan(strategy=2, mode=1)
+            query=request.query,
+            results=self.hits,
+            plan=retrieval_pb.SearchPlan(
+                strategy=retrieval_pb.SEARCH_STRATEGY_EXACT, mode=retrieval_pb.SEARCH_MODE_DENSE
+            ),
         )
 
     def BatchQuery(self, request: Any, context: grpc.ServicerContext) -> Any:

@@ -8,7 +8,6 @@ from array import array
 import numpy as np
 import pytest
 
-from rag_client import vectors
 from rag_client.vectors import pack, unpack
 from ragapi.v1 import types_pb2
 
@@ -72,7 +71,7 @@ def test_a_cut_vector_is_an_error() -> None:
 
 
 def test_a_big_endian_machine_writes_and_reads_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors.sys, "byteorder", "big")
+    monkeypatch.setattr("rag_client.vectors.sys.byteorder", "big")
     swapped = array("f", NUMBERS)
     swapped.byteswap()
     # There, native float32 is big-endian; here, the nearest thing is an array whose bytes are turned round.

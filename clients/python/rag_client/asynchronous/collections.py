@@ -9,7 +9,7 @@ from rag_client import requests
 from rag_client.asynchronous.sender import AsyncSender
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from rag_client.models import Chunking, Collection, CollectionPage, Metric, ReembedProgress
 
@@ -60,7 +60,7 @@ class AsyncCollectionCalls(AsyncSender):
 
     async def reembed_collection(
         self, name: str, embedder: str, *, timeout: float | None = None
-    ) -> AsyncIterator[ReembedProgress]:
+    ) -> AsyncGenerator[ReembedProgress]:
         """Give a collection another embedder; yields how far it is. To stop it, close the iterator."""
         async for progress in self._stream(requests.reembed_collection(name, embedder), timeout):
             yield progress

@@ -9,7 +9,7 @@ from rag_client import requests
 from rag_client.blocking.sender import BlockingSender
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from rag_client.models import Chunking, Collection, CollectionPage, Metric, ReembedProgress
 
@@ -57,7 +57,7 @@ class CollectionCalls(BlockingSender):
 
     def reembed_collection(
         self, name: str, embedder: str, *, timeout: float | None = None
-    ) -> Iterator[ReembedProgress]:
+    ) -> Generator[ReembedProgress]:
         """Give a collection another embedder; yields how far it is. To stop it, close the iterator."""
         yield from self._stream(requests.reembed_collection(name, embedder), timeout)
 

@@ -14,7 +14,7 @@ from rag_client.streaming.policy import Backoff, IngestPolicy, may_resend
 from rag_client.streaming.window import IngestWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from rag_client.models import Deleted, Document, DocumentRef, IngestItem, IngestResult, Updated
 
@@ -51,7 +51,7 @@ class IngestionCalls(BlockingSender):
         collection: str = "",
         policy: IngestPolicy | None = None,
         timeout: float | None = None,
-    ) -> Iterator[IngestResult]:
+    ) -> Generator[IngestResult]:
         """Store any number of documents, and yield one result for each, in their order.
 
         `documents` is read in a thread of its own, some messages ahead of the results: take results, or

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SHORT = 240
 """Characters of a hit's text that are shown unless --full."""
 
+STAGES = ("embed", "filter", "dense", "lexical", "fuse", "rerank", "fetch")
+"""In the order in which a query goes through them."""
+
 
 def query(
     text: Annotated[str, typer.Argument(help="What to look for.")] = "",
@@ -89,7 +92,8 @@ def _show(output: Output, rank: int, hit: Hit, *, full: bool) -> None:
     if hit.chunk.start is not None:
         place += f"  {hit.chunk.start}-{hit.chunk.end}"
     output.line(f"{rank}. {hit.score:.4f}  {place}", style="bold")
-    under = " > ".join(part for part in (hit.title, *hit.chunk.headings) if part)
+    repeated = hit.chunk.headings[:1] == (hit.title,)  # a Markdown document is titled by its first heading
+    under = " > ".join(part for part in (hit.title, *hit.chunk.headings[repeated:]) if part)
     if under:
         output.line(f"   {one_line(under)}", style="cyan")
     text = hit.chunk.text if full else textwrap.shorten(hit.chunk.text, SHORT, placeholder=" ...")
@@ -105,5 +109,6 @@ def _show_plan(output: Output, result: QueryResult, seconds: float) -> None:
     plan = result.plan
     line = f"{len(result.hits)} hits in {seconds * 1000:.1f} ms ({plan.mode}, {plan.strategy})"
     if plan.stages:
-        line += ": " + ", ".join(f"{name} {spent * 1000:.2f} ms" for name, spent in plan.stages.items())
+        order = sorted(plan.stages, key=lambda name: STAGES.index(name) if name in STAGES else len(STAGES))
+        line += ": " + ", ".join(f"{name} {plan.stages[name] * 1000:.2f} ms" for name in order)
     output.line(line, style="dim")

@@ -28,10 +28,10 @@ class IngestPolicy:
     batch_documents: int = 100
     batch_bytes: int = 1 << 20
     window: int = 4
-    attempts: int = 12
+    attempts: int = 100
     patience: float = 120.0
     initial_pause: float = 0.1
-    longest_pause: float = 10.0
+    longest_pause: float = 3.0
 
 
 class Backoff:
