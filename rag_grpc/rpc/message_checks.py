@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rag_grpc.core.chunking import DEFAULT_MAX_CHARACTERS
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import NO_EMBEDDER, Vector
 from rag_grpc.rpc.findings import Findings
@@ -123,9 +124,9 @@ def check_collection(
 def check_chunking(
     chunking: collection_service_pb2.Chunking, prefix: str, findings: Findings, _: Limits
 ) -> None:
-    """The overlap leaves room to move on. With the server's default as maximum, the core compares."""
-    overlap, maximum = chunking.overlap_characters, chunking.max_characters
-    if maximum and overlap * 2 >= maximum:
+    """The overlap leaves room to move on, also where the maximum is the server's default."""
+    overlap, maximum = chunking.overlap_characters, chunking.max_characters or DEFAULT_MAX_CHARACTERS
+    if overlap * 2 >= maximum:
         findings.breaks(
             prefix + "overlap_characters",
             f"is {overlap}; it must be less than half of `max_characters`, which is {maximum}",

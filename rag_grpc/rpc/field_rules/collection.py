@@ -51,6 +51,7 @@ RULES = {
 MESSAGE_RULES = {
     "ragapi.v1.Collection": MessageRule("collection", '`dimension` is set where `embedder` is "none"'),
     "ragapi.v1.Chunking": MessageRule(
-        "chunking", "`overlap_characters` is less than half of `max_characters`, where that is set"
+        "chunking",
+        "`overlap_characters` is less than half of `max_characters`, or of its default where that is unset",
     ),
 }

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
+from rag_grpc.core.chunking import DEFAULT_MAX_CHARACTERS
 from rag_grpc.core.errors import InvalidField, LimitExceeded, NotConfigured
 from rag_grpc.core.limits import Limits
 from rag_grpc.rpc.validation import Validator
@@ -273,6 +274,10 @@ def test_the_overlap_is_less_than_half() -> None:
     request.collection.chunking.CopyFrom(Chunking(max_characters=100, overlap_characters=50))
     assert faults(request) == {"collection.chunking.overlap_characters"}
     request.collection.chunking.overlap_characters = 49
+    assert faults(request) == set()
+    request.collection.chunking.CopyFrom(Chunking(overlap_characters=DEFAULT_MAX_CHARACTERS // 2))
+    assert faults(request) == {"collection.chunking.overlap_characters"}
+    request.collection.chunking.overlap_characters -= 1
     assert faults(request) == set()
 
 
