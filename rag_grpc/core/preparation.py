@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rag_grpc.core.chunking import embedding_text
 from rag_grpc.core.embedder_choice import embedder_of
 from rag_grpc.core.errors import (
     EmbedderMismatch,
@@ -107,10 +108,8 @@ def texts_to_embed(
     draft: DocumentDraft, chunks: Sequence[PreparedChunk], collection: Collection
 ) -> list[str]:
     """What stands for each chunk in the embedding: its text, under the title and its headings."""
-    if collection.chunking.without_context:
-        return [each.text for each in chunks]
-    title = [draft.title] if draft.title else []
-    return ["\n".join([*title, *each.headings, each.text]) for each in chunks]
+    bare = collection.chunking.without_context
+    return [embedding_text(draft.title, each.headings, each.text, bare) for each in chunks]
 
 
 def _document(

@@ -177,6 +177,8 @@ class TestTexts:
         chunks = [PreparedChunk("text", 0, 4, ("Top", "Deeper"))]
         assert texts_to_embed(draft(title="Title"), chunks, WORDS) == ["Title\nTop\nDeeper\ntext"]
         assert texts_to_embed(draft(), [PreparedChunk("text", 0, 4)], WORDS) == ["text"]
+        said_already = [PreparedChunk("# Top text", 0, 10, ("Title", "Top"))]
+        assert texts_to_embed(draft(title="Title"), said_already, WORDS) == ["Title\n# Top text"]
         alone = replace(WORDS, chunking=Chunking(without_context=True))
         assert texts_to_embed(draft(title="Title"), chunks, alone) == ["text"]
 
