@@ -1,6 +1,7 @@
 """The nouns of the domain, as values that never change.
 
-Frozen dataclasses: whoever holds one may keep it across threads and awaits.
+Frozen dataclasses: whoever holds one may keep it across threads and awaits. Those
+that every hit needs are named tuples, which take a quarter of the time to make.
 Times are integers, nanoseconds since the epoch, UTC. Vectors are numpy arrays
 of float32, C-contiguous; nobody writes into an array after it went into one of
 these. Metadata exists in two forms: as `dict` where rules look into it, and
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,8 +165,7 @@ class Document:
     update_time: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A chunk as stored. `text` is empty and `vector` None where they were not asked for."""
 
     ordinal: int
@@ -321,8 +321,7 @@ class Candidates:
     scores: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(NamedTuple):
     """A candidate that made it into the answer; the parts are None where that search did not find it."""
 
     chunk: int
@@ -342,8 +341,7 @@ class HitParts:
     vectors: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A chunk that was found. Parts that were not asked for are empty, `packed_metadata` None."""
 
     doc_id: str

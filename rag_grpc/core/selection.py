@@ -23,7 +23,7 @@ def dense_selection(*, top_k: int, offset: int = 0, min_score: float | None = No
             strict=True,
         )
         return [
-            Selected(chunk, document, score, dense=score, dense_rank=rank)
+            Selected(chunk, document, score, score, rank)
             for rank, (chunk, document, score) in enumerate(rows, start=offset + 1)
             if min_score is None or score >= min_score
         ]

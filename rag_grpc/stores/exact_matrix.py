@@ -69,7 +69,8 @@ class ExactMatrix:
         if self._metric is Metric.COSINE:
             vector = _unit(vector[np.newaxis])[0]
         scores: NDArray[np.float32] = rows @ vector
-        return scores
+        # The last digit of a product of unit vectors can be above 1, which no cosine is.
+        return np.clip(scores, -1, 1) if self._metric is Metric.COSINE else scores
 
     def _reserve(self, size: int) -> None:
         capacity = len(self._rows)

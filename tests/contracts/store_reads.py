@@ -377,7 +377,7 @@ class SearchContract:
 
         def select(candidates: Candidates) -> Sequence[Selected]:
             backwards = select_all(candidates)[::-1]
-            return [replace(each, score=float(rank), dense=None) for rank, each in enumerate(backwards[:3])]
+            return [each._replace(score=float(rank), dense=None) for rank, each in enumerate(backwards[:3])]
 
         search = Search(collection, DenseQuery(np.array([1, 0, 0, 0], np.float32)), 10, select)
         (result,) = await store.search([search])

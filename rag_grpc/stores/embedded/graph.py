@@ -207,6 +207,8 @@ class Graph:
 
 def scores_of(distances: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
     """Turn hnswlib's distances into scores, larger for nearer."""
-    return (
-        np.negative(distances) if metric is Metric.EUCLIDEAN else np.subtract(1, distances, dtype=np.float32)
-    )
+    if metric is Metric.EUCLIDEAN:
+        return np.negative(distances)
+    scores = np.subtract(1, distances, dtype=np.float32)
+    # The last digit of a product of unit vectors can be above 1, which no cosine is.
+    return np.clip(scores, -1, 1, out=scores) if metric is Metric.COSINE else scores

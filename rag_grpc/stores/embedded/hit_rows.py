@@ -58,47 +58,38 @@ def read_hits(
     rows: dict[int, tuple[Any, ...]] = {}
     for start in range(0, len(selected), ROWS_A_STATEMENT):
         part = [each.chunk for each in selected[start : start + ROWS_A_STATEMENT]]
-        for row in reader.execute(_hits_statement(len(part), parts), part):
-            rows[row[0]] = row
+        found: Any = reader.execute(_hits_statement(len(part), parts), part).fetchall()
+        rows.update((row[0], row) for row in found)
     if len(rows) != len(selected):
         missing = [each.chunk for each in selected if each.chunk not in rows]
         raise StorageFault(
             f"{len(missing)} chunks that were found are not in the database, such as {missing[0]}"
         )
-    return tuple(_hit(reader, each, rows[each.chunk], seq, parts) for each in selected)
+    return tuple([_hit(reader, each, rows[each.chunk], seq, parts) for each in selected])
 
 
 def _hit(reader: apsw.Connection, found: Selected, row: tuple[Any, ...], seq: int, parts: HitParts) -> Hit:
     _, ordinal, start, end, headings, text, vector, key, doc_id, revision, title, metadata = row
     if revision > seq:
-        title, metadata = _past(reader, int(key), seq)
-        title, metadata = (title if parts.title else ""), (metadata if parts.metadata else None)
+        title, metadata = _past(reader, key, seq, parts)
     chunk = Chunk(
-        ordinal=ordinal,
-        text=text,
-        start=start,
-        end=end,
-        headings=headings_of(headings),
-        vector=None if vector is None else vector_of(vector),
+        ordinal,
+        text,
+        start,
+        end,
+        headings_of(headings) if headings else (),
+        None if vector is None else vector_of(vector),
     )
-    return Hit(
-        doc_id=doc_id,
-        score=found.score,
-        chunk=chunk,
-        title=title,
-        packed_metadata=metadata,
-        dense=found.dense,
-        dense_rank=found.dense_rank,
-    )
+    return Hit(doc_id, found.score, chunk, title, metadata, found.dense, found.dense_rank)
 
 
-def _past(reader: apsw.Connection, key: int, seq: int) -> tuple[str, bytes]:
-    """Return title and metadata that a content had at `seq`."""
-    row = reader.execute(
+def _past(reader: apsw.Connection, key: int, seq: int, parts: HitParts) -> tuple[str, bytes | None]:
+    """Return title and metadata that a content had at `seq`, as far as they were asked for."""
+    row: Any = reader.execute(
         "SELECT title, metadata FROM document_past WHERE key = ? AND revision <= ? AND dead > ?",
         (key, seq, seq),
     ).fetchone()
     if row is None:
         raise StorageFault(f"version {seq} of content {key} is not in the database")
     title, metadata = row
-    return title, metadata
+    return title if parts.title else "", metadata if parts.metadata else None

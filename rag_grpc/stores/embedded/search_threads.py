@@ -211,13 +211,10 @@ class SearchThreads:
                 exact=first.dense.exact,
             )
             dense_seconds = perf_counter() - started
-            self._telemetry.stage("dense", dense_seconds)
-            answered = [
+            return [
                 (item, self._finish(reader, item.search, each, view.seq, dense_seconds))
                 for item, each in zip(items, found, strict=True)
             ]
-        self._telemetry.stage("fetch", perf_counter() - started - dense_seconds)
-        return answered
 
     def _finish(
         self, reader: apsw.Connection, asked: Search, found: Found, seq: int, dense_seconds: float
