@@ -16,6 +16,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["auto", "json", "console"]
 
+# A traceback with the values of local variables would carry documents and secrets into the log. That is
+# structlog's default in both formats.
+_WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def set_up_logs(log_format: LogFormat, level: str, stream: TextIO | None = None) -> None:
     """Send all events at or above `level` to `stream`, standard output by default.
@@ -30,10 +34,16 @@ def set_up_logs(log_format: LogFormat, level: str, stream: TextIO | None = None)
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=out.isatty(), timestamp_key="time")]
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=out.isatty(),
+                timestamp_key="time",
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
         if console
         else [
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_WITHOUT_LOCALS),
             _in_order,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
