@@ -27,7 +27,8 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 def from_rpc_error(error: grpc.RpcError) -> RagClientError:
     """Return the typed error of a failed call, sync or asyncio: both kinds offer the same methods."""
     call: Any = error  # grpc types neither as a call, though each is one
-    trailers = dict(call.trailing_metadata() or ())
+    # Not dict(): the Metadata of grpc.aio has keys(), and until 1.8x they were not those of a mapping.
+    trailers = {key: value for key, value in call.trailing_metadata() or ()}  # noqa: C416 - as said
     code = call.code() or grpc.StatusCode.UNKNOWN
     facts: dict[str, Any] = {"request_id": trailers.get(REQUEST_ID_KEY, "")}
     message = call.details() or "no details"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -325,3 +327,27 @@ def test_a_reader_that_leaves_early_is_no_fault(server: ScriptedServer, corpus: 
     with child.stderr:
         assert child.stderr.read() == ""
     assert child.wait(20) == 0
+
+
+def test_an_interrupted_ingest_says_what_is_in(server: ScriptedServer, corpus: Path) -> None:
+    answered, forever = threading.Event(), threading.Event()
+
+    def stuck(messages: Any, _context: Any) -> Any:
+        yield server.answer(next(messages))
+        next(messages)
+        answered.set()
+        forever.wait(20)
+
+    server.stream_scripts.append(stuck)
+    program = "import sys; from rag_client.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["ingest", str(corpus), "--batch", "2", "--server", server.target]
+    child = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=-1, stderr=-1, text=True)
+    try:
+        assert answered.wait(20)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=20)
+    finally:
+        forever.set()
+        child.kill()
+    assert (child.returncode, err) == (130, "")
+    assert "2 created" in out

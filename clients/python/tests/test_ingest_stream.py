@@ -113,7 +113,8 @@ def test_items_that_fail_for_good_are_results(server: ScriptedServer, ask: Asks)
 
 def test_an_error_that_stays_ends_the_stream_after_its_answers(server: ScriptedServer, ask: Asks) -> None:
     refusal = Failure(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
-    server.stream_scripts.append(endings(2, refusal))
+    # Again and again, as a server does that means it: a write that fails before the status still hides it.
+    server.stream_scripts.extend([endings(2, refusal), *[endings(0, refusal)] * 20])
     with pytest.raises(errors.UnauthenticatedError):
         ask("ingest_stream", corpus(40), policy=POLICY)
     assert len(server.stored) == 6

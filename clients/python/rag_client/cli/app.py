@@ -10,7 +10,7 @@ import typer
 
 from rag_client.cli import collection_commands, document_commands, ingest, search, server_commands
 from rag_client.cli.exit_codes import ExitCode, exit_code
-from rag_client.cli.options import DEFAULT_SERVER, GlobalServer, Timeout
+from rag_client.cli.options import DEFAULT_SERVER, Server, Timeout
 from rag_client.cli.output import printable
 from rag_client.errors import RagClientError
 from rag_client.version import __version__
@@ -47,9 +47,8 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    context: typer.Context,
     *,
-    server: GlobalServer = DEFAULT_SERVER,
+    server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the release.")
@@ -57,11 +56,11 @@ def options(
 ) -> None:
     """Put documents into a rag-grpc server, and find them again."""
     del version  # its callback has answered
-    # --server and --timeout may stand before the command or behind it; behind it they win.
-    given = {"server": server, "timeout": timeout}
-    own = {str(each.name): given for each in app.registered_commands}
-    nested = {str(each.name): given for each in collection_commands.app.registered_commands}
-    context.default_map = {**own, "collections": nested}
+    # --server and --timeout may stand before the command or behind it, where they win. The command is
+    # parsed after this, and takes from the environment what it was not given.
+    os.environ["RAG_SERVER"] = server
+    if timeout is not None:
+        os.environ["RAG_TIMEOUT"] = str(timeout)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

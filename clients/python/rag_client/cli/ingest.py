@@ -15,6 +15,7 @@ from rag_client.cli.files import NothingThereError, find
 from rag_client.cli.options import DEFAULT_SERVER, CollectionName, Json, Server, Timeout, connect
 from rag_client.cli.output import Output
 from rag_client.cli.reading import Reader, Unread
+from rag_client.errors import RagClientError
 from rag_client.models import IngestResult
 from rag_client.streaming.policy import IngestPolicy
 
@@ -119,7 +120,11 @@ def ingest(
                 client.create_collection(collection, language=language)
             policy = IngestPolicy(batch_documents=batch)
             results = client.ingest_stream(reader.documents(files), collection=collection, policy=policy)
-            _follow(output, results, tally, reader, sum(file.size for file in files))
+            try:
+                _follow(output, results, tally, reader, sum(file.size for file in files))
+            except (KeyboardInterrupt, RagClientError):
+                tally.summary(dry=False)  # what is in is in
+                raise
     tally.summary(dry=dry_run)
     if tally.counts["failed"]:
         raise typer.Exit(ExitCode.SOME_FAILED)

@@ -10,16 +10,15 @@ import typer
 from rag_client import RagClient
 from rag_client.channel import DEFAULT_TARGET
 
-GlobalServer = Annotated[str, typer.Option("--server", envvar="RAG_SERVER", help="Where the server listens.")]
-Server = Annotated[
-    str,
-    typer.Option(
-        "--server", help="Where the server listens.", show_default="RAG_SERVER or " + DEFAULT_TARGET
-    ),
-]
+Server = Annotated[str, typer.Option("--server", envvar="RAG_SERVER", help="Where the server listens.")]
 Timeout = Annotated[
     float | None,
-    typer.Option("--timeout", min=0.001, help="Seconds that a call may take; each kind has its default."),
+    typer.Option(
+        "--timeout",
+        envvar="RAG_TIMEOUT",
+        min=0.001,
+        help="Seconds that a call may take; each kind has its default.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text for people.")]
 CollectionName = Annotated[
