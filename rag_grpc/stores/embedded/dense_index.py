@@ -79,9 +79,9 @@ class DenseIndex:
 
     # -- writer thread
 
-    def reserve(self, rows: int) -> None:
-        """See to it that `rows` more chunks fit on the disk. Raises StorageFull."""
-        self.vectors.reserve(rows)
+    def reserve(self, rows: int, *, room: int | None = None) -> None:
+        """See to it that `rows` more chunks fit, in at most `room` bytes of the disk. Raises StorageFull."""
+        self.vectors.reserve(rows, room=room)
 
     def apply(self, born: list[Born], died: list[Died]) -> None:
         """Take in what a committed group did, in order of seq."""

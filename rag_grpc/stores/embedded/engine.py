@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 import apsw
 import structlog
 
 from rag_grpc.core.errors import CollectionNotFound, StorageFault
-from rag_grpc.core.models import CollectionCounts, CollectionStats, StoreStats
+from rag_grpc.core.models import CollectionCounts, CollectionSpec, CollectionStats, StoreStats
 from rag_grpc.core.ports import MetadataCodec, Search, Telemetry
-from rag_grpc.stores.embedded.collection_rows import CollectionRow, read_collections
+from rag_grpc.stores.embedded.collection_rows import CollectionRow, insert_collection, read_collections
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
@@ -26,6 +27,7 @@ from rag_grpc.stores.embedded.loading import IndexLoader
 from rag_grpc.stores.embedded.room import Room
 from rag_grpc.stores.embedded.search_threads import SearchThreads
 from rag_grpc.stores.embedded.snapshots import publish, write_snapshot
+from rag_grpc.stores.embedded.write_health import WriteHealth
 from rag_grpc.stores.embedded.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -65,13 +67,17 @@ class Engine:
         self._settings = settings
         self._telemetry = telemetry
         self._loader = IndexLoader(folder, settings.index, telemetry)
-        self._room = Room(folder, self.states, failed, reserve_bytes=settings.disk_reserve_bytes)
+        health = WriteHealth(failed)
+        self._room = Room(
+            folder, self.states, partial(health.tell, "disk"), reserve_bytes=settings.disk_reserve_bytes
+        )
         self._indexes = IndexThread(
             self.states,
             folder,
             settings.index,
             telemetry,
             snapshot_seconds=settings.snapshot_seconds,
+            spare_bytes=self._room.spare_bytes,
             remake=self._remake,
         )
         follower = IndexFollower(
@@ -80,7 +86,7 @@ class Engine:
             self._indexes,
             tail_bound=settings.tail_bound,
             connection=lambda: self._commits.connection,
-            failed=failed,
+            failed=partial(health.tell, "database"),
         )
         self._commits = GroupCommit(self._open_writer, codec, follower, telemetry)
         self._housekeeping = Housekeeping(self.states)
@@ -95,8 +101,15 @@ class Engine:
 
     # -- life
 
+    def stop_loading(self) -> None:
+        """Have `load`, in another thread, give up soon."""
+        self._loader.stopping = True
+
     def load(self) -> None:
-        """Lock the folder and load all of it. Blocks. Raises NotConfigured, StorageFull, apsw.Error."""
+        """Lock the folder and load all of it. Blocks.
+
+        Raises NotConfigured, NotReady, StorageFull, apsw.Error.
+        """
         started = perf_counter()
         self._folder.lock()
         connection = self._open_writer()
@@ -138,7 +151,10 @@ class Engine:
 
     def abandon(self) -> None:
         """Release everything, saving nothing."""
-        self._commits.close()
+        try:
+            self._commits.close()
+        except apsw.Error as error:
+            log.warning("close_failed", error=str(error))
         for state in self.states.values():
             state.index.close()
         self.states.clear()
@@ -178,9 +194,18 @@ class Engine:
 
     # -- writer thread
 
-    def add(self, connection: apsw.Connection, row: CollectionRow) -> CollectionState:
-        """Take in a collection that was just made."""
-        state = self._loader.state(connection, row, self._commits.seq)
+    def create(self, connection: apsw.Connection, spec: CollectionSpec, fingerprint: str) -> CollectionState:
+        """Make a collection: its row and its files, or neither. Raises CollectionExists, StorageFull."""
+        made: list[CollectionState] = []
+        try:
+            with connection:
+                row = insert_collection(connection, spec, fingerprint)
+                made.append(self._loader.state(connection, row, self._commits.seq))
+        except BaseException:
+            for each in made:
+                each.index.close()
+            raise
+        (state,) = made
         self._commits.counters[row.collection.id] = row.counters
         self.states[row.collection.id] = state
         return state

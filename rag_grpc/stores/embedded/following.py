@@ -68,6 +68,12 @@ class IndexFollower:
                 state.fault = "the index could not follow a write"
         self._indexes.nudge()
 
+    def diverged(self) -> None:
+        """Have all indexes made anew."""
+        for state in list(self._states.values()):
+            state.fault = "the database has more than the index was told"
+        self._indexes.nudge()
+
     def failed(self, reason: str) -> None:
         """Pass on that the database failed, or works again."""
         self._failed(reason)

@@ -9,6 +9,11 @@ What can go wrong, and what then happens:
   of its own; those that fail again are answered with the reason.
 - COMMIT fails: nobody knows what is on disk. The connection is thrown away and the
   database opened again; its counter says whether the group is there.
+
+After any of them a tiny transaction shows whether anything can be written. It also
+settles a failed COMMIT for good: its frames may stand in the log behind the last
+valid one, whole, and would come to life when the process were killed; what is
+committed next is written over them.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ import structlog
 from rag_grpc.core.errors import RagError, StorageFault, StorageFull
 from rag_grpc.core.models import Outcome, PutDocument, Write
 from rag_grpc.core.ports import MetadataCodec, Telemetry
+from rag_grpc.stores.embedded.collection_rows import read_collections
 from rag_grpc.stores.embedded.database import last_seq
 from rag_grpc.stores.embedded.transaction import Counters, Effects, Transaction
 
@@ -43,6 +49,9 @@ class Follower(Protocol):
     def failed(self, reason: str) -> None:
         """Learn that the database failed, or with an empty reason that it works again."""
 
+    def diverged(self) -> None:
+        """Learn that the database holds what no `after` told of."""
+
 
 class GroupCommit:
     """Owns the writing connection; all of it is the writer thread's."""
@@ -58,6 +67,7 @@ class GroupCommit:
         self.connection: apsw.Connection | None = None
         self.seq = 0
         self.counters: dict[int, Counters] = {}
+        self.doubtful = False
         self._reopen = reopen
         self._codec = codec
         self._follower = follower
@@ -90,6 +100,7 @@ class GroupCommit:
             return error
         except apsw.Error as error:
             self.rollback()
+            self.prove()
             return storage_error(error)
 
     def _write(self, group: Sequence[Write]) -> list[Result]:
@@ -99,7 +110,9 @@ class GroupCommit:
             return self._transact(group)
         except apsw.Error as error:
             log.warning("group_rolled_back", writes=len(group), error=str(error))
-            return self._one_by_one(group, error)
+            results = self._one_by_one(group, error)
+            self.prove()
+            return results
 
     def _one_by_one(self, group: Sequence[Write], cause: apsw.Error) -> list[Result]:
         if len(group) == 1:
@@ -142,8 +155,12 @@ class GroupCommit:
         except apsw.Error as error:
             log.error("commit_failed", error=str(error), writes=len(results))  # noqa: TRY400  # no traceback helps
             self._follower.failed("the database failed to commit")
-            if not self.recover() or self.seq != transaction.seq:
+            sound = self.recover(transaction.seq)
+            if self.connection is None or self.seq != transaction.seq:
                 return [storage_error(error)] * len(results)
+            if not sound:
+                # It is there, and the indexes must know; whether it stays there nobody can promise.
+                results = [storage_error(error)] * len(results)
         self._telemetry.stage("commit", perf_counter() - started)
         self.seq = transaction.seq
         for collection, effects in transaction.effects.items():
@@ -162,8 +179,11 @@ class GroupCommit:
             log.warning("rollback_failed", error=str(error))
             self.recover()
 
-    def recover(self) -> bool:
-        """Open the database again, after a failure that left its state unknown."""
+    def recover(self, expected: int | None = None) -> bool:
+        """Open the database again, after a failure that left its state unknown; say whether it takes writes.
+
+        `expected` is the seq of a group that may or may not be there, and that the caller takes in.
+        """
         if self.connection is not None:
             self.connection.close(True)
             self.connection = None
@@ -174,7 +194,25 @@ class GroupCommit:
             log.warning("reopen_failed", error=str(error))
             self._follower.failed("the database cannot be opened")
             return False
+        if seq > self.seq and seq != expected:
+            log.error("database_ahead", seq=seq, known=self.seq)
+            self.counters = {row.collection.id: row.counters for row in read_collections(self.connection)}
+            self._follower.diverged()
         self.seq = max(self.seq, seq)
+        return self.prove()
+
+    def prove(self) -> bool:
+        """Find out whether anything can be written, and tell the follower."""
+        if self.connection is None:
+            return False
+        try:
+            with self.connection:
+                self.connection.execute("UPDATE counter SET value = ? WHERE name = 'seq'", (self.seq,))
+        except apsw.Error as error:
+            self.doubtful = True
+            self._follower.failed(storage_error(error).message)
+            return False
+        self.doubtful = False
         self._follower.failed("")
         return True
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from time import monotonic, perf_counter
 
 import apsw
@@ -19,6 +18,7 @@ import structlog
 from rag_grpc.core.errors import StorageFull
 from rag_grpc.core.ports import Telemetry
 from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.compaction import ROOM_FACTOR, Compaction
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.memory import available_bytes
@@ -37,17 +37,6 @@ RETRY_SECONDS = 30.0
 FIRST_ROW_SECONDS = 150e-6
 
 
-@dataclass(slots=True)
-class _Compaction:
-    """An index that is being made anew beside the live one, from its first `through` slots."""
-
-    state: CollectionState
-    old: DenseIndex
-    fresh: DenseIndex
-    through: int
-    swap: concurrent.futures.Future[object] | None = None
-
-
 class IndexThread:
     """Owns all changes of graphs."""
 
@@ -59,18 +48,23 @@ class IndexThread:
         telemetry: Telemetry,
         *,
         snapshot_seconds: float,
+        spare_bytes: Callable[[], int],
         remake: Callable[[CollectionState], DenseIndex],
     ) -> None:
-        """`remake` loads an index from the database; `snapshot_seconds` of replay make a snapshot due."""
+        """`remake` loads an index from the database; `snapshot_seconds` of replay make a snapshot due.
+
+        `spare_bytes` says how much of the disk may be taken for what can wait.
+        """
         self._states = states
         self._folder = folder
         self._parameters = parameters
         self._telemetry = telemetry
         self._snapshot_seconds = snapshot_seconds
+        self._spare_bytes = spare_bytes
         self._remake = remake
         self._post: Callable[[Task], concurrent.futures.Future[object]] | None = None
         self._row_seconds = FIRST_ROW_SECONDS
-        self._compaction: _Compaction | None = None
+        self._compaction: Compaction | None = None
         self._child: SnapshotChild | None = None
         self._not_before = 0.0
         self._wake = threading.Event()
@@ -96,8 +90,7 @@ class IndexThread:
             self._child = None
         work, self._compaction = self._compaction, None
         if work is not None:
-            # Whether or not the swap came to pass: what is not in use has to go.
-            (work.old if work.state.index is work.fresh else work.fresh).close()
+            work.close_unused()
 
     def release_waiters(self) -> None:
         """Have nobody wait for tails any more, because the store is closing."""
@@ -123,6 +116,7 @@ class IndexThread:
     def _run(self) -> None:
         while not self._stopping:
             busy = False
+            self._let_go_of_dropped()
             for state in list(self._states.values()):
                 busy = self._look_after(state) or busy
             with self._progress:
@@ -173,13 +167,7 @@ class IndexThread:
     def _compact(self, state: CollectionState) -> bool:
         work = self._compaction
         if work is None:
-            if not state.index.wants_compaction or monotonic() < self._not_before:
-                return False
-            path = self._folder.new_vector_file(state.collection.id)
-            fresh, through = state.index.compacted(path, state.oldest_seq())
-            self._compaction = _Compaction(state, state.index, fresh, through)
-            log.info("compaction_began", collection=state.collection.name, chunks=fresh.vectors.slots.length)
-            return True
+            return self._begin_compaction(state)
         if work.state is not state:
             return False
         if work.swap is not None:
@@ -187,10 +175,26 @@ class IndexThread:
         if work.fresh.tail > NEARLY_DONE_ROWS:
             return self._slice(work.fresh, state.oldest_seq())
         if self._post is not None:
-            work.swap = self._post(lambda _: _swap(work))
+            work.swap = self._post(lambda _: work.put_in_place())
         return False
 
-    def _finish_swap(self, work: _Compaction) -> bool:
+    def _begin_compaction(self, state: CollectionState) -> bool:
+        if not state.index.wants_compaction or monotonic() < self._not_before:
+            return False
+        if self._spare_bytes() < state.index.vectors.bytes_of_living() * ROOM_FACTOR:
+            self._postpone_compaction(state)
+            return False
+        path = self._folder.new_vector_file(state.collection.id)
+        try:
+            fresh, through = state.index.compacted(path, state.oldest_seq())
+        except StorageFull:
+            self._postpone_compaction(state)
+            return False
+        self._compaction = Compaction(state, state.index, fresh, through)
+        log.info("compaction_began", collection=state.collection.name, chunks=fresh.vectors.slots.length)
+        return True
+
+    def _finish_swap(self, work: Compaction) -> bool:
         if work.swap is None or not work.swap.done():
             return False
         self._compaction = None
@@ -205,6 +209,19 @@ class IndexThread:
             self._telemetry.event("index_compacted")
             log.info("compaction_done", collection=work.state.collection.name)
         return True
+
+    def _postpone_compaction(self, state: CollectionState) -> None:
+        """Leave for later what needs more of the disk than there is to spare."""
+        log.warning("compaction_postponed", collection=state.collection.name, spare=self._spare_bytes())
+        self._not_before = monotonic() + RETRY_SECONDS
+
+    def _let_go_of_dropped(self) -> None:
+        """End what is under way for a collection that is gone."""
+        if self._compaction is not None and self._compaction.state.dropped:
+            self._abandon(self._compaction.state)
+        if self._child is not None and self._child.state.dropped:
+            self._child.stop()
+            self._child = None
 
     def _abandon(self, state: CollectionState) -> None:
         if self._compaction is not None and self._compaction.state is state and self._compaction.swap is None:
@@ -236,6 +253,8 @@ class IndexThread:
     def _look_after_snapshots(self) -> None:
         if self._child is not None:
             if self._child.finished():
+                if self._child.failed:
+                    self._not_before = monotonic() + RETRY_SECONDS
                 self._child = None
             return
         if self._compaction is not None or monotonic() < self._not_before:
@@ -254,15 +273,13 @@ class IndexThread:
         graph = state.index.graph
         if graph is None or state.dropped or state.births * self._row_seconds < self._snapshot_seconds:
             return False
+        if self._spare_bytes() < graph.bytes_in_memory():
+            log.warning("snapshot_postponed", collection=state.collection.name, spare=self._spare_bytes())
+            self._not_before = monotonic() + RETRY_SECONDS
+            return False
         available = available_bytes()
         if available is not None and available < graph.bytes_in_memory() * 1.2:
-            log.warning("snapshot_postponed", collection=state.collection.name, available_bytes=available)
+            log.warning("snapshot_postponed", collection=state.collection.name, memory=available)
             self._not_before = monotonic() + RETRY_SECONDS
             return False
         return True
-
-
-def _swap(work: _Compaction) -> None:
-    """Bring the new index up to the old one's state and put it in its place. Writer thread."""
-    work.fresh.catch_up(work.old, work.through)
-    work.state.replace_index(work.fresh)

@@ -17,6 +17,7 @@ import apsw
 import numpy as np
 import structlog
 
+from rag_grpc.core.errors import NotReady
 from rag_grpc.core.models import CollectionCounts
 from rag_grpc.core.ports import Telemetry
 from rag_grpc.stores.embedded.collection_rows import CollectionRow
@@ -39,6 +40,7 @@ class IndexLoader:
         self._folder = folder
         self._parameters = parameters
         self._telemetry = telemetry
+        self.stopping = False
 
     def state(self, connection: apsw.Connection, row: CollectionRow, seq: int) -> CollectionState:
         """Load one collection as of `seq`, the last one committed. Raises StorageFull and apsw.Error."""
@@ -73,6 +75,9 @@ class IndexLoader:
             ).fetchall()
             if not rows:
                 return index
+            if self.stopping:
+                index.close()
+                raise NotReady("the store was told to stop while it loaded")
             behind = rows[-1][0]
             ids = np.array([each[0] for each in rows], dtype=np.int64)
             contents = np.array([each[1] for each in rows], dtype=np.int64)

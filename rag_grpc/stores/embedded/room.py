@@ -25,6 +25,13 @@ LOG_FACTOR = 3
 """What a document may take on the disk, as a multiple of its bytes: the log, the table, the vector file."""
 
 
+SMALL_SHARE = 8
+"""A group that takes less than this part of the reserve, and does not fit, means that the disk is full."""
+
+BUSY_MILLISECONDS = 100
+USUAL_BUSY_MILLISECONDS = 5000
+
+
 class Room:
     """Decides whether documents can be taken in. Writer thread."""
 
@@ -41,6 +48,7 @@ class Room:
         self._states = states
         self._changed = changed
         self._reserve = reserve_bytes
+        self._refused = 0
         self.full = ""
 
     def refuse(self, puts: list[PutDocument], connection: apsw.Connection | None) -> RagError | None:
@@ -56,37 +64,39 @@ class Room:
             if state is None or state.fault:
                 continue
             try:
-                state.index.reserve(count)
+                state.index.reserve(count, room=self._folder.free_bytes() - self._reserve // 2)
             except StorageFull as error:
-                self._say(str(error))
                 return error
         return None
 
     def look_again(self, connection: apsw.Connection) -> None:
         """Find out whether a full disk has room again."""
         if self.full:
-            self._check_disk(connection, 0)
+            self._check_disk(connection, self._refused)
+
+    def spare_bytes(self) -> int:
+        """Bytes that copies, which can wait, may take without documents being refused. Any thread."""
+        return self._folder.free_bytes() - self._reserve
 
     def _check_disk(self, connection: apsw.Connection | None, wanted: int) -> RagError | None:
         free = self._folder.free_bytes()
         if free > self._reserve + LOG_FACTOR * wanted:
             self._say("")
             return None
-        if connection is not None:
-            # The log may hold much room that it does not need, and the database pages of deleted rows.
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            pages = int(str(connection.pragma("freelist_count")))
-            free = self._folder.free_bytes()
-            inside = pages * PAGE_SIZE
-            if free > self._reserve + wanted or (
-                free > self._reserve // 2 and inside > LOG_FACTOR * wanted + self._reserve
-            ):
-                self._say("")
-                return None
+        inside = 0 if connection is None else _tidied(connection)
+        free = self._folder.free_bytes()
+        if free > self._reserve + wanted or (
+            free > self._reserve // 2 and inside > LOG_FACTOR * wanted + self._reserve
+        ):
+            self._say("")
+            return None
         reason = (
             f"{free // 2**20} MiB are free on the disk, {self._reserve // 2**20} MiB are kept for deletions"
         )
-        self._say(reason)
+        # A large group that does not fit says nothing of smaller ones: it alone is refused.
+        self._refused = min(wanted, self._reserve // SMALL_SHARE)
+        if free <= self._reserve + self._refused:
+            self._say(reason)
         return StorageFull(f"no room for documents: {reason}")
 
     def _say(self, reason: str) -> None:
@@ -97,6 +107,22 @@ class Room:
                 log.info("storage_has_room")
             self.full = reason
             self._changed(reason)
+
+
+def _tidied(connection: apsw.Connection) -> int:
+    """Cut the log, which may hold much room that it does not need; return the bytes of free pages.
+
+    Readers can hold that up, and a disk that fails can prevent it: then what is free is what is free.
+    """
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return int(str(connection.pragma("freelist_count"))) * PAGE_SIZE
+    except apsw.Error as error:
+        log.warning("checkpoint_failed", error=str(error))
+        return 0
+    finally:
+        connection.set_busy_timeout(USUAL_BUSY_MILLISECONDS)
 
 
 def _bytes_of(put: PutDocument) -> int:

@@ -27,6 +27,7 @@ class SnapshotChild:
     def __init__(self, state: CollectionState, folder: DataFolder, parameters: IndexParameters) -> None:
         """Start the child for what is committed now. Raises OSError where no process can be started."""
         self.state = state
+        self.failed = False
         self._began = monotonic()
         self._births = state.births
         index_folder = folder.index_folder(state.collection.id)
@@ -59,6 +60,7 @@ class SnapshotChild:
                 error=errors.decode(errors="replace")[-500:],
             )
             shutil.rmtree(self._making, ignore_errors=True)
+            self.failed = True
             return True
         try:
             manifest = read_manifest(self._making)
@@ -66,6 +68,7 @@ class SnapshotChild:
         except (OSError, SnapshotUnusable) as error:
             log.warning("snapshot_failed", collection=collection, status=status, error=str(error))
             shutil.rmtree(self._making, ignore_errors=True)
+            self.failed = True
             return True
         self.state.births -= self._births
         self.state.snapshot_seq = manifest.seq

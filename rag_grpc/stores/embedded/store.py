@@ -20,7 +20,7 @@ from typing import Any, cast
 import apsw
 import structlog
 
-from rag_grpc.core.errors import CollectionNotFound, NotConfigured, NotReady, RagError, StorageFault
+from rag_grpc.core.errors import CollectionNotFound, NotConfigured, NotReady, RagError
 from rag_grpc.core.models import (
     Collection,
     CollectionCounts,
@@ -35,7 +35,7 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec, Search, Telemetry
 from rag_grpc.stores.embedded import document_rows
-from rag_grpc.stores.embedded.collection_rows import drop_collection, insert_collection
+from rag_grpc.stores.embedded.collection_rows import drop_collection
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.engine import EmbeddedSettings, Engine
 from rag_grpc.stores.embedded.folder import DataFolder
@@ -74,13 +74,16 @@ class EmbeddedStore:
     async def open(self) -> None:
         """Load what is there. Raises NotConfigured where the folder is locked, newer or not to be opened."""
         self._loop = asyncio.get_running_loop()
+        loading = asyncio.ensure_future(asyncio.to_thread(self._engine.load))
         try:
-            await asyncio.to_thread(self._engine.load)
-        except apsw.Error as error:
+            await asyncio.shield(loading)
+        except BaseException as error:
+            # A thread cannot be cancelled, and what it works with must not be closed under its hands.
+            self._engine.stop_loading()
+            await asyncio.gather(loading, return_exceptions=True)
             await asyncio.to_thread(self._engine.abandon)
-            raise NotConfigured(f"the database cannot be opened: {error}") from error
-        except BaseException:
-            await asyncio.to_thread(self._engine.abandon)
+            if isinstance(error, apsw.Error):
+                raise NotConfigured(f"the database cannot be opened: {error}") from error
             raise
         self._by_name = {state.collection.name: state for state in self._engine.states.values()}
         self._engine.start()
@@ -130,9 +133,12 @@ class EmbeddedStore:
     async def create_collection(self, spec: CollectionSpec, fingerprint: str) -> Collection:
         """Make a collection. Raises CollectionExists."""
         self._check_ready()
+        # A caller who leaves must not leave behind a collection that has no name here.
+        return await asyncio.shield(asyncio.ensure_future(self._create(spec, fingerprint)))
 
+    async def _create(self, spec: CollectionSpec, fingerprint: str) -> Collection:
         def create(connection: apsw.Connection) -> CollectionState:
-            return self._engine.add(connection, insert_collection(connection, spec, fingerprint))
+            return self._engine.create(connection, spec, fingerprint)
 
         state = cast("CollectionState", await self._engine.writer.submit(create))
         self._by_name[spec.name] = state
@@ -161,6 +167,10 @@ class EmbeddedStore:
         state.dropped = True
         if self._by_name.get(collection.name) is state:
             del self._by_name[collection.name]
+        await asyncio.shield(asyncio.ensure_future(self._drop(state)))
+
+    async def _drop(self, state: CollectionState) -> None:
+        collection = state.collection
 
         def drop(connection: apsw.Connection) -> None:
             drop_collection(connection, collection.id)
@@ -168,7 +178,7 @@ class EmbeddedStore:
 
         try:
             await self._engine.writer.submit(drop)
-        except StorageFault:
+        except RagError:
             state.dropped = False
             self._by_name[collection.name] = state
             raise

@@ -73,24 +73,39 @@ class VectorFile:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         empty = np.empty(0, dtype=np.int64)
         self._slots = Slots(np.empty((0, dimension), dtype=np.float32), empty, empty, empty, 0)
-        self.reserve(capacity)
+        try:
+            self.reserve(capacity)
+        except BaseException:
+            self.close(remove=True)
+            raise
 
     @property
     def slots(self) -> Slots:
         """The arrays as they are now."""
         return self._slots
 
-    def reserve(self, rows: int) -> None:
-        """See to it that `rows` more fit. Raises StorageFull, and changes nothing then."""
+    def reserve(self, rows: int, *, room: int | None = None) -> None:
+        """See to it that `rows` more fit. Raises StorageFull, and changes nothing then.
+
+        At most `room` bytes of the disk are taken: the file grows by what is needed, and by half of what it
+        has only where that fits.
+        """
         old = self._slots
         needed = old.length + rows
         if needed <= len(old.ids):
             return
         capacity = max(needed, int(len(old.ids) * GROWTH), FIRST_CAPACITY)
-        size = capacity * self.dimension * 4
+        row_bytes = self.dimension * 4
+        if room is not None and (capacity - len(old.ids)) * row_bytes > room:
+            capacity = needed
+            if (capacity - len(old.ids)) * row_bytes > room:
+                raise StorageFull("no room on the disk for the vectors")
+        size = capacity * row_bytes
         try:
             os.posix_fallocate(self._file, 0, size)
         except OSError as error:
+            # Some file systems keep what they could allocate.
+            os.ftruncate(self._file, len(old.ids) * row_bytes)
             if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
                 raise
             raise StorageFull("no room on the disk for the vectors") from error
@@ -103,6 +118,10 @@ class VectorFile:
             _grown(old.died, old.length, capacity),
             old.length,
         )
+
+    def bytes_of_living(self) -> int:
+        """Return what the rows that live take. Any thread."""
+        return (self._slots.length - self.dead) * self.dimension * 4
 
     def append(self, ids: Ids, contents: Ids, vectors: Rows) -> None:
         """Append chunks: ids rise, and are above all that are here; `vectors` (n, dimension) as compared."""

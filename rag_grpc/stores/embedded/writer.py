@@ -123,6 +123,8 @@ class Writer:
         if self._commits.connection is None:
             self._commits.recover()
             return False
+        if self._commits.doubtful and not self._commits.prove():
+            return False
         try:
             return self._housekeep(self._commits.connection)
         except (apsw.Error, OSError) as error:
