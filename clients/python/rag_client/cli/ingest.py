@@ -143,6 +143,10 @@ def _show(output: Output, documents: Iterable[Document], tally: Tally) -> None:
 
 def _follow(output: Output, results: Iterator[IngestResult], tally: Tally, reader: Reader, size: int) -> None:
     """Take the results as they come, under a progress bar where somebody looks."""
+    if not output.errors.is_terminal:
+        for result in results:
+            tally.result(result)
+        return
     progress = Progress(
         TextColumn("{task.fields[documents]} documents"),
         BarColumn(),
@@ -150,7 +154,6 @@ def _follow(output: Output, results: Iterator[IngestResult], tally: Tally, reade
         TimeElapsedColumn(),
         console=output.errors,
         transient=True,
-        disable=not output.errors.is_terminal,
     )
     begin = time.monotonic()
     with progress:
