@@ -1,0 +1,71 @@
+"""The command's arguments, and what it exits with."""
+
+from pathlib import Path
+
+import pytest
+
+from rag_grpc import __version__
+from rag_grpc.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("RAG_STORE", "RAG_LISTEN", "RAG_GRACE", "RAG_EMBEDDERS", "RAG_KILLS", "RAG_SOAK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"rag-grpc {__version__}\n"
+
+
+def test_check_config_shows_what_a_server_would_start_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAG_GRACE", "2m")
+    monkeypatch.setenv("RAG_NOTHING_KNOWN", "1")
+    assert main(["check-config"]) == 0
+    said = capsys.readouterr()
+    shown = dict(line.split("=", 1) for line in said.out.splitlines())
+    assert (shown["RAG_GRACE"], shown["RAG_LISTEN"], shown["RAG_EMBEDDERS"]) == (
+        "120.0",
+        "127.0.0.1:50051",
+        "mock",
+    )
+    assert said.err == "RAG_NOTHING_KNOWN: there is no such setting; it is ignored\n"
+
+
+def test_check_config_tells_all_faults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAG_GRACE", "soon")
+    monkeypatch.setenv("RAG_STORE", "sqlite")
+    assert main(["check-config"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert [line.split(":")[0] for line in said.err.splitlines()] == ["RAG_STORE", "RAG_GRACE"]
+
+
+def test_check_config_knows_which_embedders_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAG_EMBEDDERS", "mock,clever")
+    assert main(["check-config"]) == 1
+    assert capsys.readouterr().err == "RAG_EMBEDDERS: there is no 'clever'; there is mock\n"
+
+
+def test_an_env_file_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").write_text("RAG_GRACE=3s\n")
+    assert main(["check-config", "--env-file", "mine"]) == 0
+    assert "RAG_GRACE=3.0\n" in capsys.readouterr().out
+    assert main(["check-config", "--env-file", "missing"]) == 1
+
+
+def test_without_a_command_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err

@@ -1,0 +1,124 @@
+"""Lines of JSON for programs, colours for people, and nothing from anybody else in between."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from rag_grpc.logs import LogFormat, set_up_logs
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Logging is the process's own: put it back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = handlers, level
+
+
+def lines(out: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_an_event_is_a_line_of_json_with_what_all_have_first() -> None:
+    out = io.StringIO()
+    set_up_logs("json", "info", out)
+    structlog.get_logger().info("ready", address="127.0.0.1:1", name="日本\n")
+    (line,) = lines(out)
+    assert list(line) == ["time", "level", "event", "address", "name"]
+    assert (line["event"], line["level"], line["name"]) == ("ready", "info", "日本\n")
+    assert abs(datetime.fromisoformat(line["time"]) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert "日本" in out.getvalue()
+
+
+def test_time_goes_on() -> None:
+    out = io.StringIO()
+    set_up_logs("json", "info", out)
+    for _ in range(3):
+        structlog.get_logger().info("ready")
+    times = [line["time"] for line in lines(out)]
+    assert times == sorted(times)
+    assert len(set(times)) == 3
+
+
+def test_events_below_the_level_are_not_written() -> None:
+    out = io.StringIO()
+    set_up_logs("json", "warning", out)
+    structlog.get_logger().info("ready")
+    structlog.get_logger().warning("calls_abandoned")
+    assert [line["event"] for line in lines(out)] == ["calls_abandoned"]
+
+
+def test_a_traceback_stays_in_its_line() -> None:
+    out = io.StringIO()
+    set_up_logs("json", "info", out)
+    try:
+        int("broken")
+    except ValueError:
+        structlog.get_logger().exception("call_failed")
+    (line,) = lines(out)
+    assert line["exception"][0]["exc_type"] == "ValueError"
+    assert line["exception"][0]["exc_value"].endswith("'broken'")
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_no_local_variable_gets_into_a_traceback(log_format: LogFormat) -> None:
+    """They would hold documents, queries and secrets."""
+    out = io.StringIO()
+    set_up_logs(log_format, "info", out)
+    secret = "hunter2"  # noqa: S105 # what must not be seen
+    try:
+        int(secret[:0])
+    except ValueError:
+        structlog.get_logger().exception("call_failed")
+    assert "ValueError" in out.getvalue()
+    assert secret not in out.getvalue()
+
+
+def test_people_get_text_and_colours_on_a_terminal_only() -> None:
+    for out, log_format, coloured in (
+        (Terminal(), "auto", True),
+        (io.StringIO(), "console", False),
+    ):
+        set_up_logs(log_format, "info", out)  # type: ignore[arg-type] # both are formats
+        structlog.get_logger().info("ready", address="127.0.0.1:1")
+        assert "ready" in out.getvalue()
+        assert ("\x1b[" in out.getvalue()) is coloured
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(out.getvalue())
+
+
+def test_what_libraries_say_is_an_event() -> None:
+    out = io.StringIO()
+    set_up_logs("json", "info", out)
+    logging.getLogger("asyncio").error("Task exception was never retrieved")
+    logging.getLogger("asyncio").info("of no interest")
+    (line,) = lines(out)
+    assert (line["event"], line["logger"], line["level"]) == ("library_message", "asyncio", "error")
+    assert line["message"] == "Task exception was never retrieved"
+
+
+def test_warnings_are_too() -> None:
+    out = io.StringIO()
+    set_up_logs("json", "info", out)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)
+        logging.captureWarnings(capture=True)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+        logging.captureWarnings(capture=False)
+    assert [line["event"] for line in lines(out)] == ["library_message"]
