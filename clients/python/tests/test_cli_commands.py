@@ -349,5 +349,5 @@ def test_an_interrupted_ingest_says_what_is_in(server: ScriptedServer, corpus: P
     finally:
         forever.set()
         child.kill()
-    assert (child.returncode, err) == (130, "")
+    assert (child.returncode, err.strip()) == (130, "")  # some releases of typer end the line of the ^C
     assert "2 created" in out
