@@ -12,12 +12,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rag_grpc.app import RunningServer, listening_server
 from rag_grpc.cli import main
 from rag_grpc.core.models import StoreStatus
-from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.settings import Settings
-from rag_grpc.stores.memory import MemoryStore
 from ragapi.v1 import health_service_pb2, health_service_pb2_grpc, retrieval_service_pb2_grpc
 from ragapi.v1.retrieval_service_pb2 import CountDocumentsRequest
 from tests.e2e.http import get
+from tests.e2e.slow_store import SlowStore
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -29,24 +28,6 @@ READING = (
 )
 WRITING = ("ragapi.v1.IngestionService", "ragapi.v1.CollectionService")
 PING = "ragapi.v1.HealthService"
-
-
-class SlowStore(MemoryStore):
-    """A store that loads until it is told to be done, and whose disk is full when a test says so."""
-
-    def __init__(self) -> None:
-        super().__init__(codec=StructCodec())
-        self.loaded = asyncio.Event()
-        self.loading: asyncio.Task[None] | None = None
-
-    async def open(self) -> None:
-        await self.loaded.wait()
-        await super().open()
-
-    def turn(self, status: StoreStatus) -> None:
-        self._status = status
-        for listener in self._listeners:
-            listener(status)
 
 
 @pytest.fixture
