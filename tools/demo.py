@@ -37,11 +37,8 @@ except KeyboardInterrupt:
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "proto")
-START_SECONDS = 30.0
-"""A start takes less than a second; a machine under load may be slow."""
-
-FIRST = 3
-"""So many hits are asked for, and the expected source is to be among them."""
+START_SECONDS = 30.0  # a start takes about one; a machine under load may be slow
+FIRST = 3  # hits that are asked for; the expected source is to be among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +50,11 @@ class Question:
 
 
 QUESTIONS = (
-    Question("What should I do when the disk is full?", "docs/operations.md"),
-    Question("What becomes of a stream when the server drains?", "proto/ragapi/v1/ingestion_service.proto"),
-    Question("How good is the mock embedder on SQuAD?", "docs/embedder.md"),
+    Question("Are deletions refused while the disk is full?", "docs/operations.md"),
+    Question("How does a server that drains end a stream?", "proto/ragapi/v1/ingestion_service.proto"),
+    Question("What is recall@5 on SQuAD by weights that were not chosen by it?", "docs/embedder.md"),
     Question("Why are the generated stubs committed?", "docs/decisions/0005-stubs-are-committed.md"),
-    Question("Where does a new test go?", "CONTRIBUTING.md"),
+    Question("Which folder has tests that kill the server?", "CONTRIBUTING.md"),
 )
 
 
@@ -105,7 +102,7 @@ class Server:
         return time.perf_counter() - began
 
     def kill(self) -> None:
-        """End it at once, as a power cut would: no time to save anything."""
+        """End it at once: no time to save anything."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()
@@ -177,7 +174,7 @@ class Screen:
         print(f"   {milliseconds:.1f} ms", flush=True)
 
     def _passage(self, hit: Hit, question: Question) -> None:
-        text = textwrap.shorten(passage(hit, question.text), 2 * self._width - 40, placeholder=" ...")
+        text = textwrap.shorten(passage(hit, question.text), 2 * self._width - 30, placeholder=" ...")
         print(textwrap.fill(text, self._width, initial_indent=" " * 13, subsequent_indent=" " * 13))
 
 
@@ -187,14 +184,15 @@ def expected(question: Question, hits: tuple[Hit, ...]) -> Hit | None:
 
 
 def passage(hit: Hit, question: str) -> str:
-    """Return the paragraph or line of a hit that has most words of the question, without its markup."""
+    """Return the sentence or line of a hit that has most words of the question, without its markup."""
 
     def words(text: str) -> set[str]:
-        return {word[:4] for word in re.findall(r"\w{3,}", text.lower())} - {"what", "when", "does", "the"}
+        return {word[:4] for word in re.findall(r"[^\W_]{3,}", text.lower())}
 
-    parts = re.split(r"\n\s*\n|\n(?=[|#-])", hit.chunk.text)
-    plain = [" ".join(re.sub(r"^\s*//|^-|[|`*#]", " ", part, flags=re.M).split()) for part in parts]
-    return max(plain, key=lambda part: (len(words(part) & words(question)), len(part)))
+    text = re.sub(r"^\s*//|[`*#]", " ", hit.chunk.text, flags=re.MULTILINE)
+    parts = re.split(r"\n\s*\n|\n(?=[|-])|(?<=[.?!])\s+(?=[A-Z][^|]*$)", text, flags=re.MULTILINE)
+    sentences = [" ".join(part.replace("|", " ").split()).removeprefix("- ") for part in parts]
+    return max(sentences, key=lambda each: (len(words(each) & words(question)), len(each)))
 
 
 def documents() -> list[Document]:
