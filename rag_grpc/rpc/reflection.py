@@ -40,9 +40,14 @@ class _Files:
         return (self._v1 if name == _V1_FILE else self._default).FindFileByName(name)
 
     def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 # as above
-        """Find the file that holds a symbol, as a pool does. Raises KeyError."""
+        """Find the file that holds a symbol, methods among them. Raises KeyError."""
         pool = self._v1 if symbol.startswith("grpc.reflection.v1.") else self._default
-        return pool.FindFileContainingSymbol(symbol)
+        try:
+            return pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            # Python's pool knows no methods. Other servers' do, so that ghz and grpcurl ask for them.
+            service, _, method = symbol.rpartition(".")
+            return pool.FindServiceByName(service).methods_by_name[method].containing_service.file
 
 
 def add_reflection(services: Iterable[str], server: grpc.aio.Server) -> None:

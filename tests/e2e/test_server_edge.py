@@ -181,10 +181,13 @@ async def test_reflection_describes_all_that_it_lists(channel: grpc.aio.Channel,
     await stream.write(reflection_pb2.ServerReflectionRequest(list_services=""))
     names = {each.name for each in (await stream.read()).list_services_response.service}
     assert names >= {*SERVICES, "grpc.health.v1.Health", f"grpc.reflection.{version}.ServerReflection"}
-    for name in names:
+    for name in (*names, "ragapi.v1.RetrievalService.Query", "ragapi.v1.QueryRequest.top_k"):
         await stream.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=name))
         answer = await stream.read()
         assert answer.file_descriptor_response.file_descriptor_proto, name
+    for name in ("ragapi.v1.RetrievalService.Nothing", "ragapi.v9.Nothing", "nothing"):
+        await stream.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=name))
+        assert (await stream.read()).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0], name
     await stream.done_writing()
     assert await stream.code() is grpc.StatusCode.OK
 
