@@ -34,6 +34,9 @@ from rag_grpc.stores.embedded.transaction import Counters, Effects, Transaction
 
 log = structlog.get_logger(__name__)
 
+PROOF = "INSERT INTO counter VALUES ('proofs', 1) ON CONFLICT DO UPDATE SET value = value + 1"
+"""Another value each time: SQLite writes nothing where a row stays as it is."""
+
 Result: TypeAlias = Outcome | RagError
 
 
@@ -154,6 +157,7 @@ class GroupCommit:
             raise
         except apsw.Error as error:
             log.error("commit_failed", error=str(error), writes=len(results))  # noqa: TRY400  # no traceback helps
+            self.doubtful = True
             self._follower.failed("the database failed to commit")
             sound = self.recover(transaction.seq)
             if self.connection is None or self.seq != transaction.seq:
@@ -161,6 +165,8 @@ class GroupCommit:
             if not sound:
                 # It is there, and the indexes must know; whether it stays there nobody can promise.
                 results = [storage_error(error)] * len(results)
+        else:
+            self._work_again()
         self._telemetry.stage("commit", perf_counter() - started)
         self.seq = transaction.seq
         for collection, effects in transaction.effects.items():
@@ -192,6 +198,7 @@ class GroupCommit:
             seq = last_seq(self.connection)
         except (apsw.Error, OSError, RagError) as error:
             log.warning("reopen_failed", error=str(error))
+            self.doubtful = True
             self._follower.failed("the database cannot be opened")
             return False
         if seq > self.seq and seq != expected:
@@ -207,14 +214,18 @@ class GroupCommit:
             return False
         try:
             with self.connection:
-                self.connection.execute("UPDATE counter SET value = ? WHERE name = 'seq'", (self.seq,))
+                self.connection.execute(PROOF)
         except apsw.Error as error:
             self.doubtful = True
             self._follower.failed(storage_error(error).message)
             return False
-        self.doubtful = False
-        self._follower.failed("")
+        self._work_again()
         return True
+
+    def _work_again(self) -> None:
+        if self.doubtful:
+            self.doubtful = False
+            self._follower.failed("")
 
     def close(self) -> None:
         """Close the connection, which also empties the write-ahead log into the database."""
