@@ -106,4 +106,6 @@ def _order(
         ef_construction=parameters.ef_construction,
         seq=view.seq,
         last_chunk=int(slots.ids[slots.length - 1]),
+        rows=view.counts.chunks,
+        dead_share=parameters.compact_dead_share,
     )

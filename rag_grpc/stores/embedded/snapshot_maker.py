@@ -39,7 +39,11 @@ SLICE_ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to make: everything that was committed by `seq`."""
+    """What to make: everything that was committed by `seq`.
+
+    `rows` is about how many chunks that will be. `dead_share` is the part of a snapshot that may be dead for
+    it to be carried on: else it would grow with every replacement, for ever.
+    """
 
     database: str
     making: str
@@ -52,6 +56,8 @@ class Order:
     ef_construction: int
     seq: int
     last_chunk: int
+    rows: int
+    dead_share: float
 
     @property
     def collection(self) -> Collection:
@@ -89,7 +95,7 @@ def make(order: Order) -> None:
             metric=Metric(order.metric),
             m=order.m,
             ef_construction=order.ef_construction,
-            capacity=order.last_chunk - first_id(order.collection_id),
+            capacity=order.rows,
         )
         members, dead = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         first = first_id(order.collection_id)
@@ -121,13 +127,10 @@ def _base(order: Order, reader: apsw.Connection, parameters: IndexParameters) ->
     if not order.base:
         return None
     try:
-        base = load(
-            Path(order.base),
-            order.collection,
-            parameters,
-            capacity=order.last_chunk - first_id(order.collection_id),
-        )
+        base = load(Path(order.base), order.collection, parameters, capacity=order.rows)
     except SnapshotUnusable:
+        return None
+    if base.manifest.marked > order.dead_share * base.manifest.elements:
         return None
     row = reader.execute("SELECT log_start FROM collection WHERE id = ?", (order.collection_id,)).fetchone()
     return base if row is not None and int(str(row[0])) <= base.manifest.seq else None

@@ -106,7 +106,7 @@ def write_snapshot(
         members_sha256=_sha256(making / MEMBERS_FILE),
         made_at=time.time_ns(),
     )
-    (making / MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=1))
+    (making / MANIFEST_FILE).write_text(_with_checksum(manifest))
     for file in (GRAPH_FILE, MEMBERS_FILE, MANIFEST_FILE):
         sync(making / file)
     sync(making)
@@ -135,9 +135,20 @@ def snapshots(folder: Path) -> list[Path]:
 def read_manifest(snapshot: Path) -> Manifest:
     """Read what a snapshot says of itself. Raises SnapshotUnusable."""
     try:
-        return Manifest(**json.loads((snapshot / MANIFEST_FILE).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        written = (snapshot / MANIFEST_FILE).read_text()
+        manifest = Manifest(**json.loads(written)["manifest"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise SnapshotUnusable(f"manifest: {error}") from error
+    if written != _with_checksum(manifest):
+        raise SnapshotUnusable("the manifest has another checksum")
+    return manifest
+
+
+def _with_checksum(manifest: Manifest) -> str:
+    body = json.dumps(asdict(manifest), indent=1)
+    return json.dumps(
+        {"manifest": asdict(manifest), "sha256": hashlib.sha256(body.encode()).hexdigest()}, indent=1
+    )
 
 
 def load(snapshot: Path, collection: Collection, parameters: IndexParameters, *, capacity: int) -> Snapshot:
