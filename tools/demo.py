@@ -22,6 +22,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -68,6 +69,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._child: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
         self.grpc_address = ""
         self.http_address = ""
 
@@ -97,26 +99,27 @@ class Server:
         assert self._child.stdout is not None  # noqa: S101 # it is a PIPE
         events: queue.Queue[str] = queue.Queue()
         # Read to the end in a thread: a log that nobody reads would stop the server.
-        threading.Thread(target=_follow, args=(self._child.stdout, events), daemon=True).start()
+        self._reader = threading.Thread(target=_follow, args=(self._child.stdout, events), daemon=True)
+        self._reader.start()
         self._await_ready(events, began + START_SECONDS)
         return time.perf_counter() - began
 
     def kill(self) -> None:
         """End it at once: no time to save anything."""
-        if self._child is not None:
+        if self._child is not None and self._reader is not None:
             self._child.kill()
             self._child.wait()
+            self._reader.join()
 
     def stop(self) -> int:
         """End it in order; give its exit code."""
         if self._child is None:
             return 0
         self._child.terminate()
-        try:
-            return self._child.wait(timeout=START_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return -signal.SIGKILL
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(timeout=START_SECONDS)
+        self.kill()
+        return self._child.returncode
 
     def _await_ready(self, events: queue.Queue[str], until: float) -> None:
         said: list[str] = []
@@ -135,8 +138,9 @@ class Server:
 
 
 def _follow(stream: IO[str], events: queue.Queue[str]) -> None:
-    for line in stream:
-        events.put(line)
+    with stream:
+        for line in stream:
+            events.put(line)
     events.put("")
 
 
