@@ -124,10 +124,9 @@ class Server:
     def _await_ready(self, events: queue.Queue[str], until: float) -> None:
         said: list[str] = []
         while True:
-            try:
+            line = ""
+            with suppress(queue.Empty):
                 line = events.get(timeout=max(until - time.perf_counter(), 0.0))
-            except queue.Empty:
-                raise DemoError("the server did not start in time; it said:\n" + "".join(said)) from None
             if not line:
                 raise DemoError("the server did not start; it said:\n" + "".join(said))
             said.append(line)
