@@ -70,8 +70,7 @@ class Server:
         self._folder = folder
         self._child: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
-        self.grpc_address = ""
-        self.http_address = ""
+        self.grpc_address = self.http_address = ""
 
     def start(self) -> float:
         """Start it and wait until it serves; give the seconds that took."""
@@ -158,8 +157,7 @@ class Screen:
     def step(self, text: str) -> None:
         """Begin the next step."""
         self._step += 1
-        print()
-        self.title(f"{self._step}. {text}")
+        self.title(f"\n{self._step}. {text}")
 
     def line(self, text: str) -> None:
         """Print what happened, in one line."""
@@ -167,8 +165,7 @@ class Screen:
 
     def answer(self, question: Question, hits: tuple[Hit, ...], milliseconds: float) -> None:
         """Print a question and its hits, with the passage of the one that was expected."""
-        print()
-        self.title(f"   {question.text}")
+        self.title(f"\n   {question.text}")
         for rank, hit in enumerate(hits, 1):
             place = " > ".join((hit.doc_id, *hit.chunk.headings[1:]))
             print(f"   {rank}. {hit.score:.3f}  {place}")
