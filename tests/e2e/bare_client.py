@@ -103,7 +103,8 @@ async def send(channel: grpc.aio.Channel, rpc: Rpc, *messages: Message | bytes) 
     responses: list[Any] = []
     try:
         if rpc.server_streaming:
-            responses += [response async for response in call]
+            async for response in call:
+                responses.append(response)  # noqa: PERF401 # what came before an error is kept
         else:
             responses.append(await call)
     except grpc.aio.AioRpcError as error:

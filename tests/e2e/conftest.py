@@ -6,9 +6,17 @@ from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 
 from rag_grpc.app import RunningServer, running_server
 from rag_grpc.settings import Settings
+from ragapi.v1.collection_service_pb2 import Collection, CreateCollectionRequest
+from ragapi.v1.health_service_pb2 import PingRequest
+from ragapi.v1.ingestion_service_pb2 import IngestDocumentRequest
+from ragapi.v1.retrieval_service_pb2 import QueryRequest
+from ragapi.v1.types_pb2 import Document
+from tests.e2e.bare_client import Stubs
+from tests.e2e.valid_requests import DIMENSION
 
 
 @pytest.fixture(params=["memory", "embedded"])
@@ -47,3 +55,37 @@ async def channel(server: RunningServer) -> AsyncIterator[Any]:
     """A bare channel to `server`, with gRPC's own limits and no retries."""
     async with grpc.aio.insecure_channel(server.grpc_address) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["memory", "embedded"])
+async def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A bare channel to a server that all tests of a module share; at the end it must still serve.
+
+    It has a document "kept", and a collection "vectors" that has no embedder.
+    """
+    settings = Settings(
+        listen="127.0.0.1:0",
+        http_listen="127.0.0.1:0",
+        data_dir=tmp_path_factory.mktemp("served") / "data",
+        store=request.param,
+        drain_pause=0.0,
+        disk_reserve_bytes=0,
+    )
+    async with running_server(settings) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+        stubs = Stubs(channel)
+        vectors = Collection(name="vectors", embedder="none", dimension=DIMENSION)
+        await stubs.collections.CreateCollection(CreateCollectionRequest(collection=vectors))
+        await _stored_and_found(stubs, "kept")
+        yield channel
+        await stubs.health.Ping(PingRequest())
+        await _stored_and_found(stubs, "last")
+
+
+async def _stored_and_found(stubs: Stubs, doc_id: str) -> None:
+    text = f"the {doc_id} word"
+    document = Document(doc_id=doc_id, text=text)
+    await stubs.ingestion.IngestDocument(IngestDocumentRequest(document=document))
+    answer = await stubs.retrieval.Query(QueryRequest(query=text))
+    assert answer.results[0].doc_id == doc_id
