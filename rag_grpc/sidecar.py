@@ -141,7 +141,10 @@ async def running_sidecar(
     host: str, port: int, *, registry: CollectorRegistry, not_ready: Callable[[], str]
 ) -> AsyncIterator[Sidecar]:
     """Serve until left. Raises OSError where the address cannot be bound."""
-    sidecar = Sidecar(host, port, registry=registry, not_ready=not_ready)
+    try:
+        sidecar = Sidecar(host, port, registry=registry, not_ready=not_ready)
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     thread = threading.Thread(target=sidecar.serve_forever, args=(0.1,), name="sidecar", daemon=True)
     thread.start()
     try:

@@ -163,9 +163,13 @@ async def test_one_call_too_many_is_turned_away_and_counted(settings: Settings) 
         first.cancel()
 
 
-async def test_a_second_server_on_the_port_is_refused(server: RunningServer, settings: Settings) -> None:
-    second = dataclasses.replace(settings, listen=server.grpc_address, store="memory")
-    with pytest.raises(OSError, match=re.escape(server.grpc_address)):
+@pytest.mark.parametrize("port", ["listen", "http_listen"])
+async def test_a_second_server_on_a_port_is_refused(
+    server: RunningServer, settings: Settings, port: str
+) -> None:
+    address = server.grpc_address if port == "listen" else server.http_address
+    second = dataclasses.replace(settings, store="memory", **{port: address})  # type: ignore[arg-type] # by name
+    with pytest.raises(OSError, match=re.escape(f"cannot listen on {address}")):
         async with running_server(second):
             raise AssertionError("two servers on one port")
 
