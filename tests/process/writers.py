@@ -121,3 +121,34 @@ async def sweep_on(channel: grpc.aio.Channel, collection: str, ledger: Ledger) -
             assert gone.deleted_count == there
             for doc_id in ids:
                 ledger.answer(doc_id, None)
+
+
+async def put_all(channel: grpc.aio.Channel, collection: str, ledger: Ledger) -> None:
+    """Store every document of a ledger once."""
+    stub = IngestionServiceStub(channel)
+    for begin in range(0, ledger.size, 100):
+        request = ingestion.BatchIngestDocumentsRequest(collection=collection)
+        for number in range(begin, min(begin + 100, ledger.size)):
+            version, doc_id = ledger.fresh(), f"{ledger.prefix}-{number}"
+            ledger.send(doc_id, version)
+            request.items.add(document=version.message(doc_id))
+        for result in (await stub.BatchIngestDocuments(request)).results:
+            assert result.status in STORED, result
+            ledger.answer(result.doc_id, result.revision)
+
+
+async def replace_some(channel: grpc.aio.Channel, collection: str, ledger: Ledger, documents: int) -> None:
+    """Write documents of a ledger anew, in batches, and delete some now and then."""
+    stub = IngestionServiceStub(channel)
+    ids = [f"{ledger.prefix}-{number}" for number in range(ledger.size)]
+    for begin in range(0, documents, ITEMS):
+        request = ingestion.BatchIngestDocumentsRequest(collection=collection)
+        for doc_id in ledger.random.sample(ids, k=ITEMS):
+            version = ledger.fresh()
+            ledger.send(doc_id, version)
+            request.items.add(document=version.message(doc_id))
+        for result in (await stub.BatchIngestDocuments(request)).results:
+            assert result.status in STORED, result
+            ledger.answer(result.doc_id, result.revision)
+        if begin % 20 == 0:
+            await _delete(stub, collection, ledger)

@@ -100,6 +100,12 @@ class IndexLoader:
             state.snapshot_seq = manifest.seq
             state.snapshot_time = manifest.made_at
             state.births = state.index.tail
+            log.info(
+                "snapshot_used",
+                collection=state.collection.name,
+                chunks=manifest.elements,
+                tail=state.index.tail,
+            )
             return
 
     def _adopt(self, state: CollectionState, path: Path) -> Manifest:

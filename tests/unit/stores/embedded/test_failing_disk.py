@@ -241,17 +241,21 @@ async def test_health_turns_when_nothing_can_be_written_and_comes_back(
 
 async def test_a_failed_commit_stays_failed_over_a_kill(bench: Bench, store: EmbeddedStore) -> None:
     collection = await filled(store)
-    # The frames are in the log, the last one with its mark; only the sync fails, once.
-    bench.disk.break_at(0, apsw.IOError, "sync", until=1)
-    (answer,) = await answers(store, [PutDocument(collection, prepared("more"))])
+    for number in range(20):
+        # The frames are in the log, the last one with its mark; only the sync fails, once. It may be
+        # housekeeping that meets it: then once more.
+        bench.disk.break_at(0, apsw.IOError, "sync", until=1)
+        doc_id = f"more-{number}"
+        (answer,) = await answers(store, [PutDocument(collection, prepared(doc_id))])
+        if isinstance(answer, StorageFault):
+            break
     assert isinstance(answer, StorageFault)
-    assert bench.disk.failures == 1
     shown, hits = await bench.as_killed()
-    assert "more" not in shown
-    assert "more" not in hits
+    assert doc_id not in shown
+    assert doc_id not in hits
     await eventually(lambda: store.status().can_write)
-    await put(store, collection, prepared("more"))
-    assert "more" in await found_ids(store, collection)
+    await put(store, collection, prepared(doc_id))
+    assert doc_id in await found_ids(store, collection)
 
 
 async def test_a_collection_is_made_whole_or_not_at_all(bench: Bench, store: EmbeddedStore) -> None:
