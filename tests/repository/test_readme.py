@@ -83,6 +83,7 @@ def addressed(text: str, server: demo.Server) -> str:
     return text.replace("127.0.0.1:50051", server.grpc_address).replace("127.0.0.1:8000", server.http_address)
 
 
+@pytest.mark.slow
 def test_the_session_prints_what_the_readme_says(server: demo.Server) -> None:
     for language, text in BLOCKS:
         if language == "console" and text in SESSION:
