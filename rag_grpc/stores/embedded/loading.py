@@ -9,7 +9,6 @@ built again: slower, and as right.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.migrations import first_id
-from rag_grpc.stores.embedded.snapshots import Manifest, SnapshotUnusable, load, snapshots
+from rag_grpc.stores.embedded.snapshots import Manifest, SnapshotUnusable, load, remove, snapshots
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +94,7 @@ class IndexLoader:
             except SnapshotUnusable as error:
                 log.warning("snapshot_refused", collection=state.collection.name, reason=str(error))
                 self._telemetry.event("snapshot_refused")
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path)
                 continue
             state.snapshot_seq = manifest.seq
             state.snapshot_time = manifest.made_at

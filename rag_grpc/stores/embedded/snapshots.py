@@ -132,6 +132,14 @@ def snapshots(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix("snapshot-")), reverse=True)
 
 
+def remove(snapshot: Path) -> None:
+    """Remove a snapshot, or whatever has its name."""
+    if snapshot.is_dir() and not snapshot.is_symlink():
+        shutil.rmtree(snapshot, ignore_errors=True)
+    else:
+        snapshot.unlink(missing_ok=True)
+
+
 def read_manifest(snapshot: Path) -> Manifest:
     """Read what a snapshot says of itself. Raises SnapshotUnusable."""
     try:

@@ -51,7 +51,7 @@ async def check(store: EmbeddedStore) -> None:
     assert store.counts(collection).documents == DOCUMENTS
     async with asyncio.timeout(10):
         # A small graph is built by a thread of the store while it serves.
-        while (await find(store, collection, (1, 0, 0, 0))).strategy is not SearchStrategy.ANN:
+        while (await find(store, collection, (1, 0, 0, 0))).strategy is not SearchStrategy.ANN:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     for query in np.random.default_rng(2).normal(size=(10, 4)).astype(np.float32):
         near = await find(store, collection, query, candidates=DOCUMENTS)
