@@ -3,8 +3,8 @@
 A search reads its rows after newer writes may have been committed, so a hit's
 document is taken as of the view: its row carries the newest version of that content,
 and if that is newer than the view, `document_past` has the one that was current.
-All rows of an answer come by one statement: each step takes and gives the GIL, and
-single look-ups cost five times as much.
+All rows of a batch of searches come by one statement, or few: single look-ups cost
+five times as much.
 """
 
 from __future__ import annotations
@@ -49,38 +49,40 @@ def _hits_statement(rows: int, parts: HitParts) -> str:
 
 
 def read_hits(
-    reader: apsw.Connection, selected: Sequence[Selected], seq: int, parts: HitParts
-) -> tuple[Hit, ...]:
-    """Read the rows of selected chunks as of `seq`, in their order.
+    reader: apsw.Connection, selections: Sequence[Sequence[Selected]], seq: int, parts: HitParts
+) -> list[tuple[Hit, ...] | StorageFault]:
+    """Read the rows of what several searches selected as of `seq`, each in its order.
 
-    Raises StorageFault where a row is not there, which means that the index and the database disagree.
+    A selection is a StorageFault where a row is not there: then the index and the database disagree.
     """
+    wanted = list({each.chunk for selected in selections for each in selected})
     rows: dict[int, tuple[Any, ...]] = {}
-    for start in range(0, len(selected), ROWS_A_STATEMENT):
-        part = [each.chunk for each in selected[start : start + ROWS_A_STATEMENT]]
+    for start in range(0, len(wanted), ROWS_A_STATEMENT):
+        part = wanted[start : start + ROWS_A_STATEMENT]
         found: Any = reader.execute(_hits_statement(len(part), parts), part).fetchall()
         rows.update((row[0], row) for row in found)
-    if len(rows) != len(selected):
-        missing = [each.chunk for each in selected if each.chunk not in rows]
-        raise StorageFault(
-            f"{len(missing)} chunks that were found are not in the database, such as {missing[0]}"
-        )
-    return tuple([_hit(reader, each, rows[each.chunk], seq, parts) for each in selected])
+    return [_hits(reader, selected, rows, seq, parts) for selected in selections]
 
 
-def _hit(reader: apsw.Connection, found: Selected, row: tuple[Any, ...], seq: int, parts: HitParts) -> Hit:
-    _, ordinal, start, end, headings, text, vector, key, doc_id, revision, title, metadata = row
-    if revision > seq:
-        title, metadata = _past(reader, key, seq, parts)
-    chunk = Chunk(
-        ordinal,
-        text,
-        start,
-        end,
-        headings_of(headings) if headings else (),
-        None if vector is None else vector_of(vector),
-    )
-    return Hit(doc_id, found.score, chunk, title, metadata, found.dense, found.dense_rank)
+def _hits(
+    reader: apsw.Connection,
+    selected: Sequence[Selected],
+    rows: dict[int, tuple[Any, ...]],
+    seq: int,
+    parts: HitParts,
+) -> tuple[Hit, ...] | StorageFault:
+    hits = []
+    for chunk_id, _, score, dense, dense_rank in selected:
+        row = rows.get(chunk_id)
+        if row is None:
+            return StorageFault(f"chunk {chunk_id} was found, but is not in the database")
+        _, ordinal, start, end, headings, text, vector, key, doc_id, revision, title, metadata = row
+        if revision > seq:
+            title, metadata = _past(reader, key, seq, parts)
+        place = headings_of(headings) if headings else ()
+        chunk = Chunk(ordinal, text, start, end, place, None if vector is None else vector_of(vector))
+        hits.append(Hit(doc_id, score, chunk, title, metadata, dense, dense_rank))
+    return tuple(hits)
 
 
 def _past(reader: apsw.Connection, key: int, seq: int, parts: HitParts) -> tuple[str, bytes | None]:

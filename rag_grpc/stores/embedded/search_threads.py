@@ -21,10 +21,10 @@ import numpy as np
 import structlog
 
 from rag_grpc.core.errors import NotReady, RagError, StorageFault
-from rag_grpc.core.models import SearchResult
+from rag_grpc.core.models import Hit, SearchResult, SearchStrategy
 from rag_grpc.core.ports import Search, Telemetry
 from rag_grpc.stores.embedded.collection_state import CollectionState
-from rag_grpc.stores.embedded.dense_search import Found, comparable, search
+from rag_grpc.stores.embedded.dense_search import comparable, search
 from rag_grpc.stores.embedded.hit_rows import read_hits
 
 log = structlog.get_logger(__name__)
@@ -180,10 +180,11 @@ class SearchThreads:
     def _answer(self, reader: apsw.Connection, batch: list[_Item]) -> None:
         self._telemetry.batch("search", len(batch))
         answered: list[tuple[_Item, Result]] = []
-        groups: dict[tuple[int, int, int, bool], list[_Item]] = defaultdict(list)
+        groups: dict[object, list[_Item]] = defaultdict(list)
         for item in batch:
-            dense = item.search.dense
-            key = (item.search.collection.id, item.search.candidates, dense.ef or self._ef, dense.exact)
+            asked = item.search
+            dense = asked.dense
+            key = (asked.collection.id, asked.candidates, dense.ef, dense.exact, asked.parts)
             groups[key].append(item)
         for items in groups.values():
             try:
@@ -197,7 +198,7 @@ class SearchThreads:
         self._call(_settle, answered)
 
     def _answer_group(self, reader: apsw.Connection, items: list[_Item]) -> list[tuple[_Item, Result]]:
-        """Answer searches of one collection that ask for equally much."""
+        """Answer searches of one collection that ask for the same; a stage takes all of them its time."""
         first = items[0].search
         with self._state_of(first).hold() as view:
             started = perf_counter()
@@ -211,26 +212,28 @@ class SearchThreads:
                 exact=first.dense.exact,
             )
             dense_seconds = perf_counter() - started
-            return [
-                (item, self._finish(reader, item.search, each, view.seq, dense_seconds))
-                for item, each in zip(items, found, strict=True)
+            selections = [
+                item.search.select(each.candidates) for item, each in zip(items, found, strict=True)
             ]
-
-    def _finish(
-        self, reader: apsw.Connection, asked: Search, found: Found, seq: int, dense_seconds: float
-    ) -> SearchResult | RagError:
-        started = perf_counter()
-        try:
-            hits = read_hits(reader, asked.select(found.candidates), seq, asked.parts)
-        except RagError as error:
-            log.error("search_rows_missing", error=error.message)  # noqa: TRY400  # the message says it all
-            return error
-        stages = {"dense": dense_seconds, "fetch": perf_counter() - started}
-        return SearchResult(hits, found.strategy, stages)
+            hits = read_hits(reader, selections, view.seq, first.parts)
+        stages = {"dense": dense_seconds, "fetch": perf_counter() - started - dense_seconds}
+        return [
+            (item, _result(got, each.strategy, stages))
+            for item, each, got in zip(items, found, hits, strict=True)
+        ]
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _result(
+    hits: tuple[Hit, ...] | StorageFault, strategy: SearchStrategy, stages: dict[str, float]
+) -> Result:
+    if isinstance(hits, StorageFault):
+        log.error("search_rows_missing", error=hits.message)
+        return hits
+    return SearchResult(hits, strategy, stages)
 
 
 def _deliver(future: asyncio.Future[object], result: object) -> None:
