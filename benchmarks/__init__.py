@@ -1,0 +1,1 @@
+"""Measurements, as ratios to what the machine can do without this service. Run by `make bench`."""

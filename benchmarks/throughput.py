@@ -1,0 +1,166 @@
+"""What gRPC, Python, durability and rows add to the bare index: ratios taken in one run.
+
+The index alone (hnswlib, same parameters, same vectors, same queries) and the service
+take turns; the median of the rounds counts. Load and server share the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from dataclasses import dataclass, field
+
+import grpc
+import hnswlib
+import numpy as np
+from google.protobuf import struct_pb2
+
+from benchmarks import raw_frames
+from benchmarks.child_server import Addresses, child_server
+from benchmarks.load import in_another_process, stream, unary
+from benchmarks.vectors import Rows, Vectors, clustered, recall
+from ragapi.v1 import (
+    collection_service_pb2,
+    collection_service_pb2_grpc,
+    ingestion_service_pb2,
+    retrieval_service_pb2,
+    types_pb2,
+)
+
+M, EF_CONSTRUCTION, EF, K = 16, 100, 100, 10
+ROUNDS = 5
+MESSAGE_DOCUMENTS = 200
+IN_FLIGHT = 32
+BATCH = 64
+SERVICE = "/ragapi.v1.RetrievalService/"
+INGEST = "/ragapi.v1.IngestionService/StreamIngestDocuments"
+
+
+@dataclass(slots=True)
+class Rates:
+    """Rows or queries a second, one entry a round."""
+
+    add_items: list[float] = field(default_factory=list)
+    ingest: list[float] = field(default_factory=list)
+    knn_one_thread: list[float] = field(default_factory=list)
+    knn_all_threads: list[float] = field(default_factory=list)
+    query: list[float] = field(default_factory=list)
+    batch_query: list[float] = field(default_factory=list)
+    recalls: dict[str, float] = field(default_factory=dict)
+
+
+def measure(count: int = 100_000, ingest_rounds: int = 1) -> Rates:
+    """Measure everything on `count` vectors."""
+    vectors = clustered(count)
+    rates = Rates()
+    index = None
+    messages = ingest_messages(vectors.base)
+    for number in range(ingest_rounds):
+        index = _add_items(vectors, rates)
+        with child_server() as server:
+            _ingest(server, messages, rates)
+            if number == ingest_rounds - 1:
+                _queries(server, index, vectors, rates)
+    return rates
+
+
+def ingest_messages(base: Rows) -> list[bytes]:
+    """Serialise one document for each row: 270 characters of text, metadata, a ready vector."""
+    text = "lorem ipsum dolor sit amet " * 10
+    messages = []
+    for start in range(0, len(base), MESSAGE_DOCUMENTS):
+        items = []
+        for number in range(start, min(start + MESSAGE_DOCUMENTS, len(base))):
+            metadata = struct_pb2.Struct()
+            metadata.update({"number": number, "lang": "en", "source": f"file-{number % 100}.txt"})
+            chunk = types_pb2.Chunk(
+                text=f"{number} {text}"[:270], vector=types_pb2.Vector(packed=base[number].tobytes())
+            )
+            document = types_pb2.Document(doc_id=f"doc-{number}", metadata=metadata, chunks=[chunk])
+            items.append(ingestion_service_pb2.IngestItem(document=document))
+        request = ingestion_service_pb2.StreamIngestDocumentsRequest(collection="bench", items=items)
+        messages.append(request.SerializeToString())
+    return messages
+
+
+def _add_items(vectors: Vectors, rates: Rates) -> hnswlib.Index:
+    index = hnswlib.Index(space="cosine", dim=vectors.base.shape[1])
+    index.init_index(max_elements=len(vectors.base), M=M, ef_construction=EF_CONSTRUCTION)
+    began = time.perf_counter()
+    index.add_items(vectors.base, num_threads=os.cpu_count())
+    rates.add_items.append(len(vectors.base) / (time.perf_counter() - began))
+    index.set_ef(EF)
+    return index
+
+
+def _ingest(server: Addresses, messages: list[bytes], rates: Rates) -> None:
+    with grpc.insecure_channel(server.grpc) as channel:
+        collection_service_pb2_grpc.CollectionServiceStub(channel).CreateCollection(
+            collection_service_pb2.CreateCollectionRequest(
+                collection=collection_service_pb2.Collection(name="bench", embedder="none", dimension=384)
+            )
+        )
+    seconds, responses = in_another_process(stream, server.grpc, INGEST, messages)
+    created = 0
+    for response in responses:
+        answer = ingestion_service_pb2.StreamIngestDocumentsResponse.FromString(response)
+        created += sum(each.status == ingestion_service_pb2.INGEST_STATUS_CREATED for each in answer.results)
+    rates.ingest.append(created / seconds)
+
+
+def _request(query: Rows, **changes: object) -> retrieval_service_pb2.QueryRequest:
+    return retrieval_service_pb2.QueryRequest(
+        collection="bench",
+        vector=types_pb2.Vector(packed=query.tobytes()),
+        top_k=K,
+        **changes,  # type: ignore[arg-type]  # fields of the message
+    )
+
+
+def _queries(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: Rates) -> None:
+    while server.metric("rag_tail_chunks") > 0:
+        time.sleep(0.2)
+    single = [_request(query).SerializeToString() for query in vectors.queries] * 3
+    omit = [
+        retrieval_service_pb2.HIT_FIELD_TEXT,
+        retrieval_service_pb2.HIT_FIELD_TITLE,
+        retrieval_service_pb2.HIT_FIELD_METADATA,
+    ]
+    bare = [_request(query, omit=omit) for query in vectors.queries]
+    batches = [
+        retrieval_service_pb2.BatchQueryRequest(queries=bare[start : start + BATCH]).SerializeToString()
+        for start in range(0, len(bare) - BATCH + 1, BATCH)
+    ] * 5
+    for _ in range(ROUNDS):
+        for threads, into in ((1, rates.knn_one_thread), (os.cpu_count(), rates.knn_all_threads)):
+            began = time.perf_counter()
+            _, distances = index.knn_query(vectors.queries, k=K, num_threads=threads)
+            into.append(len(vectors.queries) / (time.perf_counter() - began))
+        seconds, _, responses = in_another_process(
+            raw_frames.unary, server.grpc, SERVICE + "Query", single, IN_FLIGHT
+        )
+        rates.query.append(len(single) / seconds)
+        seconds, _, _ = in_another_process(unary, server.grpc, SERVICE + "BatchQuery", batches, 2)
+        rates.batch_query.append(len(batches) * BATCH / seconds)
+    rates.recalls["hnswlib"] = recall(1 - distances, vectors.truth)
+    answers = [
+        retrieval_service_pb2.QueryResponse.FromString(each) for each in responses[: len(vectors.queries)]
+    ]
+    scores = np.array([[hit.score for hit in answer.results] for answer in answers], dtype=np.float32)
+    rates.recalls["service"] = recall(scores, vectors.truth)
+
+
+def report(rates: Rates) -> dict[str, float]:
+    """Return the ratios of the medians, rounded."""
+
+    def ratio(ours: list[float], bare: list[float]) -> float:
+        return round(statistics.median(ours) / statistics.median(bare), 3)
+
+    return {
+        "ingest / add_items on all threads": ratio(rates.ingest, rates.add_items),
+        "Query, 32 in flight / knn_query on one thread": ratio(rates.query, rates.knn_one_thread),
+        "BatchQuery of 64 without text / knn_query on all threads": ratio(
+            rates.batch_query, rates.knn_all_threads
+        ),
+    }
