@@ -14,6 +14,7 @@ from rag_grpc.rpc.convert import draft_from_proto
 from rag_grpc.rpc.status import cut, problem_of
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import ingestion_service_pb2 as pb
+from ragapi.v1 import types_pb2
 
 MAX_DOC_ID_BYTES = 512
 Results: TypeAlias = "RepeatedCompositeFieldContainer[pb.IngestResult]"
@@ -52,13 +53,12 @@ def document_response(doc_id: str, outcome: PutOutcome) -> pb.IngestDocumentResp
 
 def add_results(results: Results, doc_ids: Iterable[str], outcomes: Iterable[PutOutcome | RagError]) -> None:
     """Answer for the documents of a batch, in the order of the request. An id too long comes back cut."""
+    told: tuple[RagError, types_pb2.Problem] | None = None  # all items of a message can share one error
     for doc_id, outcome in zip(doc_ids, outcomes, strict=True):
         if isinstance(outcome, RagError):
-            results.add(
-                doc_id=cut(doc_id, MAX_DOC_ID_BYTES),
-                status=pb.INGEST_STATUS_FAILED,
-                problem=problem_of(outcome),
-            )
+            if told is None or told[0] is not outcome:
+                told = (outcome, problem_of(outcome))
+            results.add(doc_id=cut(doc_id, MAX_DOC_ID_BYTES), status=pb.INGEST_STATUS_FAILED, problem=told[1])
         else:
             results.add(
                 doc_id=doc_id,

@@ -33,6 +33,7 @@ from rag_grpc.core.models import PutOutcome
 from rag_grpc.rpc.convert_ingestion import add_results, doc_ids_of, items_from_proto
 from rag_grpc.rpc.drain import Drain
 from rag_grpc.rpc.response_size import too_large
+from rag_grpc.rpc.status import problem_of
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import ingestion_service_pb2 as pb
 
@@ -151,15 +152,27 @@ class IngestStream:
         fault, message = arrived.task.exception(), arrived.message
         if fault is not None and not isinstance(fault, RagError):
             raise fault
+        if message is not None and fault is None:
+            fault = self._unanswerable(message)
         if fault is not None or message is None:
             self._end = fault
             self._reading = False
             self._next = None
+            arrived.give_back()
             return
         outcomes = asyncio.ensure_future(self._begin(message))
         outcomes.add_done_callback(lambda _: arrived.give_back())
         self._next = None
         self._pending.append(Pending(message.sequence, doc_ids_of(message.items), outcomes))
+
+    def _unanswerable(self, message: pb.StreamIngestDocumentsRequest) -> RagError | None:
+        """Find a message whose items all fail, and are too many to be told so: it may hold millions."""
+        count, limit = len(message.items), self._limits.max_response_bytes
+        if count <= self._limits.max_batch_documents:
+            return None
+        error = self._validator.error_of(message)
+        size = 0 if error is None else count * problem_of(error).ByteSize()
+        return too_large(size, limit, "send fewer items a message") if size > limit else None
 
     def _begin(self, message: pb.StreamIngestDocumentsRequest) -> Awaitable[Outcomes]:
         """Begin a message's writes, now: whatever is wrong with it fails its items, and not the stream."""

@@ -60,8 +60,10 @@ def check_chunk(chunk: types_pb2.Chunk, prefix: str, findings: Findings, _: Limi
         findings.breaks(prefix + "start", f"is {chunk.start}, above `end`, which is {chunk.end}")
 
 
-def check_document(document: types_pb2.Document, prefix: str, findings: Findings, _: Limits) -> None:
+def check_document(document: types_pb2.Document, prefix: str, findings: Findings, limits: Limits) -> None:
     """Text or chunks; vectors for all chunks or none."""
+    if len(document.chunks) > limits.max_document_chunks:
+        return  # that was said; it may be millions, which are not looked at
     text = document.text
     if not document.chunks:
         if not text or text.isspace():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -136,3 +137,24 @@ async def test_a_stream_ends_with_what_cannot_be_read_and_answers_what_came_befo
     check(answer, bad)
     assert answer.reason == ("LIMIT_EXCEEDED" if len(bad) > SMALLEST else "INVALID_FIELD")
     assert [response.sequence for response in answer.responses] == [7]
+
+
+FLOODS = {  # the shortest item of each list, which fills the largest message by the million
+    "StreamIngestDocuments": b"\x12\x00",
+    "BatchIngestDocuments": b"\x12\x00",
+    "DeleteDocuments": b"\x12\x00",
+    "BatchQuery": b"\x0a\x00",
+    "BatchGetDocuments": b"\x12\x00",
+    "EvaluateFaithfulness": b"\x0a\x00",
+}
+
+
+@pytest.mark.parametrize("method", FLOODS)
+async def test_a_flood_of_empty_items_is_refused_without_looking_at_each(
+    served: grpc.aio.Channel, method: str
+) -> None:
+    item = FLOODS[method]
+    async with asyncio.timeout(30):
+        answer = await send(served, RPCS[method], item * (1024 * 1024 // len(item)))
+    check(answer, method)
+    assert answer.reason in ("LIMIT_EXCEEDED", "INVALID_FIELD")
