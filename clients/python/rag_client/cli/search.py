@@ -107,7 +107,8 @@ def _show(output: Output, rank: int, hit: Hit, *, full: bool) -> None:
 
 def _show_plan(output: Output, result: QueryResult, seconds: float) -> None:
     plan = result.plan
-    line = f"{len(result.hits)} hits in {seconds * 1000:.1f} ms ({plan.mode}, {plan.strategy})"
+    hits = f"{len(result.hits)} {'hit' if len(result.hits) == 1 else 'hits'}"
+    line = f"{hits} in {seconds * 1000:.1f} ms ({plan.mode}, {plan.strategy})"
     if plan.stages:
         order = sorted(plan.stages, key=lambda name: STAGES.index(name) if name in STAGES else len(STAGES))
         line += ": " + ", ".join(f"{name} {plan.stages[name] * 1000:.2f} ms" for name in order)
