@@ -136,7 +136,7 @@ def test_query_shows_hits_for_people(ragctl: Run, server: ScriptedServer) -> Non
     assert lines[2].startswith("   one two x x")
     assert lines[2].endswith(" ...")
     assert lines[3] == "   dense 0.5, dense_rank 1"
-    assert lines[4].startswith("1 hits in ")
+    assert lines[4].startswith("1 hit in ")
     assert lines[4].endswith("(dense, exact)")
     request = server.requests[-1]
     assert (request.top_k, request.explain, request.collection) == (3, True, "notes")
