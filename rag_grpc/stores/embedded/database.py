@@ -14,8 +14,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import apsw
+import structlog
 
 from rag_grpc.stores.embedded.migrations import migrate
+
+log = structlog.get_logger(__name__)
 
 PAGE_SIZE = 8192
 """Rows with vectors and texts of a few kB fit better than in SQLite's 4096; fixed by the first write."""
@@ -28,6 +31,10 @@ CHECKPOINT_PAGES = 4000
 
 STATEMENTS_KEPT = 256
 
+BUSY_MILLISECONDS = 5000
+SHORT_BUSY_MILLISECONDS = 100
+"""How long the log may be held by readers when it shall be cut, while writes wait."""
+
 
 def open_writer(path: Path, *, vfs: str | None = None) -> apsw.Connection:
     """Open the one connection that writes, and bring the schema up to date.
@@ -36,7 +43,7 @@ def open_writer(path: Path, *, vfs: str | None = None) -> apsw.Connection:
     schema, apsw.Error for what SQLite cannot open.
     """
     connection = apsw.Connection(str(path), vfs=vfs, statementcachesize=STATEMENTS_KEPT)
-    connection.set_busy_timeout(5000)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
     connection.pragma("page_size", PAGE_SIZE)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
@@ -51,7 +58,7 @@ def open_writer(path: Path, *, vfs: str | None = None) -> apsw.Connection:
 def open_reader(path: Path) -> apsw.Connection:
     """Open a connection that reads and never checkpoints; it belongs to one thread at a time."""
     connection = apsw.Connection(str(path), statementcachesize=STATEMENTS_KEPT)
-    connection.set_busy_timeout(5000)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
     connection.pragma("query_only", True)
     connection.pragma("wal_autocheckpoint", 0)
     connection.pragma("cache_size", -16 * 1024)
@@ -62,3 +69,19 @@ def last_seq(connection: apsw.Connection) -> int:
     """Return the seq of the last committed change."""
     (seq,) = connection.execute("SELECT value FROM counter WHERE name = 'seq'").fetchall()[0]
     return int(str(seq))
+
+
+def tidied(connection: apsw.Connection) -> int:
+    """Cut the log, which may hold much room that it does not need; return the bytes of free pages.
+
+    Readers can hold that up, and a disk that fails can prevent it: then what is free is what is free.
+    """
+    connection.set_busy_timeout(SHORT_BUSY_MILLISECONDS)
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return int(str(connection.pragma("freelist_count"))) * PAGE_SIZE
+    except apsw.Error as error:
+        log.warning("checkpoint_failed", error=str(error))
+        return 0
+    finally:
+        connection.set_busy_timeout(BUSY_MILLISECONDS)

@@ -13,6 +13,7 @@ from rag_grpc.core.ports import ChunkPage, DocumentPage
 from rag_grpc.stores.embedded.hit_rows import headings_of, vector_of
 
 COLUMNS = "doc_id, media_type, title, metadata, revision, content_hash, chunk_count, create_time, update_time"
+TEXT = "(SELECT text FROM document_text WHERE key = document.key)"
 LIVE = "collection = ? AND dead IS NULL"
 
 
@@ -29,7 +30,7 @@ def read_documents(
     reader: apsw.Connection, collection_id: int, doc_ids: Sequence[str], *, include_text: bool
 ) -> list[Document | None]:
     """Read documents by id, None for those that are not there."""
-    text = "text" if include_text else "''"
+    text = TEXT if include_text else "''"
     statement = f"SELECT {COLUMNS}, {text} FROM document WHERE {LIVE} AND doc_id = ?"  # noqa: S608  # constants
     rows = [reader.execute(statement, (collection_id, doc_id)).fetchone() for doc_id in doc_ids]
     return [None if row is None else _document(row) for row in rows]
@@ -45,7 +46,7 @@ def read_document_page(
     max_bytes: int,
 ) -> DocumentPage:
     """Read documents behind an id, by UTF-8 bytes, which is how SQLite compares text."""
-    text = "text" if include_text else "''"
+    text = TEXT if include_text else "''"
     rows = reader.execute(
         f"SELECT {COLUMNS}, {text} FROM document WHERE {LIVE}"  # noqa: S608  # constants
         f" {'' if after is None else 'AND doc_id > ?'} ORDER BY doc_id LIMIT ?",

@@ -88,6 +88,13 @@ class DataFolder:
         stat = os.statvfs(self.path)
         return stat.f_bavail * stat.f_frsize
 
+    def log_bytes(self) -> int:
+        """Bytes of the write-ahead log."""
+        try:
+            return self.database.with_name(f"{self.database.name}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def used_bytes(self) -> int:
         """Bytes of the database's files."""
         files = (self.path / f"{self.database.name}{suffix}" for suffix in ("", "-wal", "-shm"))

@@ -10,9 +10,9 @@ import structlog
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.models import CollectionCounts, PutDocument
 from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.effects import Effects
 from rag_grpc.stores.embedded.index_thread import IndexThread
 from rag_grpc.stores.embedded.room import Room
-from rag_grpc.stores.embedded.transaction import Effects
 
 log = structlog.get_logger(__name__)
 

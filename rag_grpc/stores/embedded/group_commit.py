@@ -29,8 +29,9 @@ from rag_grpc.core.errors import RagError, StorageFault, StorageFull
 from rag_grpc.core.models import Outcome, PutDocument, Write
 from rag_grpc.core.ports import MetadataCodec, Telemetry
 from rag_grpc.stores.embedded.collection_rows import read_collections
-from rag_grpc.stores.embedded.database import last_seq
-from rag_grpc.stores.embedded.transaction import Counters, Effects, Transaction
+from rag_grpc.stores.embedded.database import last_seq, tidied
+from rag_grpc.stores.embedded.effects import Counters, Effects
+from rag_grpc.stores.embedded.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -113,12 +114,13 @@ class GroupCommit:
             return self._transact(group)
         except apsw.Error as error:
             log.warning("group_rolled_back", writes=len(group), error=str(error))
+            self.tidy()
             results = self._one_by_one(group, error)
             self.prove()
             return results
 
     def _one_by_one(self, group: Sequence[Write], cause: apsw.Error) -> list[Result]:
-        if len(group) == 1:
+        if len(group) == 1 and not isinstance(cause, apsw.FullError):
             return [storage_error(cause)]
         results: list[Result] = []
         for write in group:
@@ -174,6 +176,11 @@ class GroupCommit:
         if transaction.effects:
             self._follower.after(transaction.effects, transaction.seq)
         return results
+
+    def tidy(self) -> None:
+        """Cut the log after a failure: what it holds may be all the room that a deletion needs."""
+        if self.connection is not None:
+            tidied(self.connection)
 
     def rollback(self) -> None:
         """End a transaction that is still open; SQLite ends some by itself."""

@@ -69,6 +69,7 @@ class Housekeeping:
                     "DELETE FROM chunk WHERE id >= ? AND id < ?",
                 ):
                     connection.execute(statement, (first, first + count))
+                connection.execute("DELETE FROM document_text WHERE key = ?", (key,))
                 connection.execute("DELETE FROM document WHERE key = ?", (key,))
             connection.execute(
                 "DELETE FROM document_past WHERE (key, revision) IN"
@@ -105,6 +106,7 @@ class Housekeeping:
             for table, key in (
                 ("embedding", "chunk"),
                 ("chunk", "id"),
+                ("document_text", "key"),
                 ("document", "key"),
                 ("document_past", "key"),
             ):

@@ -33,6 +33,6 @@ def _group(group: Path) -> int | None:
     try:
         limit = (group / "memory.max").read_text().strip()
         used = int((group / "memory.current").read_text())
+        return None if limit == "max" else max(0, int(limit) - used)
     except (OSError, ValueError):
         return None
-    return None if limit == "max" else max(0, int(limit) - used)

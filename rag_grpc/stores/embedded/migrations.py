@@ -72,11 +72,15 @@ def m001_create_tables(connection: apsw.Connection) -> None:
             update_time INTEGER NOT NULL,
             media_type TEXT NOT NULL,
             title TEXT NOT NULL,
-            metadata BLOB NOT NULL,             -- a serialised google.protobuf.Struct
-            text TEXT NOT NULL
+            metadata BLOB NOT NULL              -- a serialised google.protobuf.Struct
         ) STRICT;
         CREATE UNIQUE INDEX document_live ON document (collection, doc_id) WHERE dead IS NULL;
         CREATE INDEX document_dead ON document (collection, dead) WHERE dead IS NOT NULL;
+
+        CREATE TABLE document_text (    -- apart: a deletion must not write a text again to mark its row
+            key INTEGER PRIMARY KEY,
+            text TEXT NOT NULL
+        ) STRICT;
 
         CREATE TABLE document_past (    -- versions that a change of metadata took the place of
             key INTEGER NOT NULL,

@@ -2,7 +2,9 @@
 
 Ingest stops while less than a reserve is free, because SQLite needs room to delete,
 and a disk that is full to the last byte could not be emptied again. Free pages
-inside the database count as room: they are what deletions leave.
+inside the database count as room: they are what deletions leave. What stands in the
+write-ahead log alone does not, though it is on the disk already: the database grows by
+it before the log can be cut.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import structlog
 from rag_grpc.core.errors import RagError, StorageFull
 from rag_grpc.core.models import PutDocument
 from rag_grpc.stores.embedded.collection_state import CollectionState
-from rag_grpc.stores.embedded.database import PAGE_SIZE
+from rag_grpc.stores.embedded.database import PAGE_SIZE, tidied
 from rag_grpc.stores.embedded.folder import DataFolder
 
 log = structlog.get_logger(__name__)
@@ -27,9 +29,6 @@ LOG_FACTOR = 3
 
 SMALL_SHARE = 8
 """A group that takes less than this part of the reserve, and does not fit, means that the disk is full."""
-
-BUSY_MILLISECONDS = 100
-USUAL_BUSY_MILLISECONDS = 5000
 
 
 class Room:
@@ -64,7 +63,7 @@ class Room:
             if state is None or state.fault:
                 continue
             try:
-                state.index.reserve(count, room=self._folder.free_bytes() - self._reserve // 2)
+                state.index.reserve(count, room=self._free(connection) - self._reserve // 2)
             except StorageFull as error:
                 return error
         return None
@@ -76,23 +75,30 @@ class Room:
 
     def spare_bytes(self) -> int:
         """Bytes that copies, which can wait, may take without documents being refused. Any thread."""
-        return self._folder.free_bytes() - self._reserve
+        return self._folder.free_bytes() - self._folder.log_bytes() - self._reserve
+
+    def _free(self, connection: apsw.Connection | None) -> int:
+        """Return what is free when the log has been emptied into the database, which grows by that."""
+        free = self._folder.free_bytes()
+        if connection is not None:
+            pages = int(str(connection.pragma("page_count")))
+            free -= max(0, pages * PAGE_SIZE - self._folder.database.stat().st_size)
+        return free
 
     def _check_disk(self, connection: apsw.Connection | None, wanted: int) -> RagError | None:
-        free = self._folder.free_bytes()
+        free = self._free(connection)
         if free > self._reserve + LOG_FACTOR * wanted:
             self._say("")
             return None
-        inside = 0 if connection is None else _tidied(connection)
-        free = self._folder.free_bytes()
+        inside = 0 if connection is None else tidied(connection)
+        free = self._free(connection)
         if free > self._reserve + wanted or (
             free > self._reserve // 2 and inside > LOG_FACTOR * wanted + self._reserve
         ):
             self._say("")
             return None
-        reason = (
-            f"{free // 2**20} MiB are free on the disk, {self._reserve // 2**20} MiB are kept for deletions"
-        )
+        left, kept = max(0, free) // 2**20, self._reserve // 2**20
+        reason = f"{left} MiB are free on the disk, {kept} MiB are kept for deletions"
         # A large group that does not fit says nothing of smaller ones: it alone is refused.
         self._refused = min(wanted, self._reserve // SMALL_SHARE)
         if free <= self._reserve + self._refused:
@@ -107,22 +113,6 @@ class Room:
                 log.info("storage_has_room")
             self.full = reason
             self._changed(reason)
-
-
-def _tidied(connection: apsw.Connection) -> int:
-    """Cut the log, which may hold much room that it does not need; return the bytes of free pages.
-
-    Readers can hold that up, and a disk that fails can prevent it: then what is free is what is free.
-    """
-    connection.set_busy_timeout(BUSY_MILLISECONDS)
-    try:
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        return int(str(connection.pragma("freelist_count"))) * PAGE_SIZE
-    except apsw.Error as error:
-        log.warning("checkpoint_failed", error=str(error))
-        return 0
-    finally:
-        connection.set_busy_timeout(USUAL_BUSY_MILLISECONDS)
 
 
 def _bytes_of(put: PutDocument) -> int:

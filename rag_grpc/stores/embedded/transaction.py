@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import apsw
 
@@ -37,26 +37,8 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import MetadataCodec
 from rag_grpc.stores.embedded.dense_index import Born, Died
+from rag_grpc.stores.embedded.effects import Counters, Effects
 from rag_grpc.stores.embedded.migrations import first_id
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """What a collection's row counts: the next ids to give out, and what lives."""
-
-    next_document: int
-    next_chunk: int
-    documents: int
-    chunks: int
-
-
-@dataclass(slots=True)
-class Effects:
-    """What a transaction did to one collection."""
-
-    counters: Counters
-    born: list[Born] = field(default_factory=list)
-    died: list[Died] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +114,13 @@ class Transaction:
         if stored is not None and action is PutAction.DESCRIBE:
             self._describe(collection, stored, document.packed_metadata, document.content_hash)
             self._connection.execute(
-                "UPDATE document SET content_revision = CASE text WHEN ?1 THEN content_revision ELSE ?2 END,"
-                " text = ?1, media_type = ?3 WHERE key = ?4",
-                (document.text, self.seq, document.media_type, stored.key),
+                "UPDATE document_text SET text = ?1 WHERE key = ?2 AND text <> ?1",
+                (document.text, stored.key),
+            )
+            self._connection.execute(
+                "UPDATE document SET media_type = ?1, content_revision = iif(?2, ?3, content_revision)"
+                " WHERE key = ?4",
+                (document.media_type, self._connection.changes() > 0, self.seq, stored.key),
             )
             return PutOutcome(IngestStatus.REPLACED, self.seq, stored.version.chunk_count)
         if stored is not None:
@@ -161,7 +147,8 @@ class Transaction:
                 metadata={"max_metadata_bytes": str(patch.max_packed_bytes)},
             )
         row = self._connection.execute(
-            "SELECT text, media_type FROM document WHERE key = ?", (stored.key,)
+            "SELECT text, media_type FROM document JOIN document_text USING (key) WHERE key = ?",
+            (stored.key,),
         ).fetchone()
         if row is None:
             raise StorageFault(f"document {patch.doc_id!r} lost its row")
@@ -226,7 +213,7 @@ class Transaction:
         now = time.time_ns()
         execute = self._connection.execute
         execute(
-            "INSERT INTO document VALUES (?,?,?,?,?,NULL,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO document VALUES (?,?,?,?,?,NULL,?,?,?,?,?,?,?,?,?)",
             (
                 content,
                 collection,
@@ -242,9 +229,9 @@ class Transaction:
                 document.media_type,
                 document.title,
                 document.packed_metadata,
-                document.text,
             ),
         )
+        execute("INSERT INTO document_text VALUES (?,?)", (content, document.text))
         if document.vectors is None:
             raise StorageFault("a document without vectors reached the database")
         for ordinal, (chunk, vector) in enumerate(zip(document.chunks, document.vectors, strict=True)):

@@ -130,6 +130,7 @@ class Writer:
         except (apsw.Error, OSError) as error:
             log.warning("housekeeping_failed", error=str(error))
             self._commits.rollback()
+            self._commits.tidy()
             return False
 
     def _take(self) -> list[_Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -68,3 +69,10 @@ class _File(apsw.VFSFile):
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         self._disk.count("truncate")
         super().xTruncate(newsize)
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for what happens in threads and on disk, where no event tells of it."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.01)

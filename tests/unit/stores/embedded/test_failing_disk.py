@@ -26,7 +26,7 @@ from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.engine import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, find, found_ids, prepared, put, spec
-from tests.unit.stores.embedded.failing_disk import FailingDisk
+from tests.unit.stores.embedded.failing_disk import FailingDisk, eventually
 
 Shown = dict[str, tuple[str, int, bytes]]
 """What a reader sees of documents: text, chunks, metadata."""
@@ -100,12 +100,6 @@ async def _answer(future: asyncio.Future[Outcome]) -> Outcome | RagError:
         return await future
     except RagError as error:
         return error
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in threads and on disk
-            await asyncio.sleep(0.01)
 
 
 def group(collection: Collection, tag: str) -> list[Write]:
@@ -212,7 +206,9 @@ async def test_a_failure_at_every_position_of_a_group_is_answered_truly(
             break
     else:
         raise AssertionError("the group never came to its end")
-    assert refused > 3
+    # Where nothing can have been written, a failure of a moment is tried again, and nobody is told.
+    absorbed = not lasting and error is not apsw.IOError
+    assert (refused > 3) != absorbed
 
 
 def positions(*, every: bool) -> Iterator[int]:
