@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ class Child:
     Its events are read as they come, so that a full pipe never holds it up.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, inside: Sequence[str] = (), **settings: str) -> None:
+        """`inside` is a command that runs the server's, in a namespace for example."""
         self.settings = {
             "RAG_LISTEN": "127.0.0.1:0",
             "RAG_HTTP_LISTEN": "127.0.0.1:0",
@@ -36,7 +37,7 @@ class Child:
         self._ended = False
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rag_grpc", "serve"],
+            [*inside, sys.executable, "-m", "rag_grpc", "serve"],
             cwd=folder,
             env=inherited | self.settings,
             stdout=subprocess.PIPE,

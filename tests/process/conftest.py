@@ -1,6 +1,6 @@
 """Child servers that are gone when their test is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,8 +14,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     """Start children over one folder: `start(store="memory", grace="5s")`."""
     with ExitStack() as stack:
 
-        def begin(**settings: str) -> Child:
-            child = Child(tmp_path, **settings)
+        def begin(*, inside: Sequence[str] = (), **settings: str) -> Child:
+            child = Child(tmp_path, inside=inside, **settings)
             stack.callback(child.kill)
             return child
 
