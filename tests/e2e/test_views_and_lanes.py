@@ -81,9 +81,9 @@ async def replace_all(stubs: Stubs, versions: Versions, version: int) -> None:
     versions.answered |= dict.fromkeys(numbers, version)
 
 
-async def read_all_exactly(stubs: Stubs, versions: Versions, _: int) -> None:
+async def read_some_exactly(stubs: Stubs, versions: Versions, first: int) -> None:
     """Exact queries find every chunk of each document: of one version, whole."""
-    before = dict(versions.answered)
+    before = {number: versions.answered[number] for number in range(first, min(first + 4, DOCUMENTS))}
     queries = [
         retrieval.QueryRequest(
             collection=WHERE,
@@ -162,7 +162,7 @@ async def test_readers_see_one_version_of_each_document_and_all_of_it(stubs: Stu
                 return count
         raise AssertionError("it counts for ever")
 
-    readers = [read_all_exactly, read_one_by_graph, read_document, read_chunks]
+    readers = [read_some_exactly, read_one_by_graph, read_document, read_chunks]
     reading = [asyncio.create_task(keep(each)) for each in readers]
     try:
         for version in range(1, REPLACEMENTS // DOCUMENTS + 1):
