@@ -10,9 +10,11 @@ none of the others waits behind one in the same batch.
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -78,7 +80,8 @@ class SearchThreads:
         self._searches: deque[_Item] = deque()
         self._exact: deque[_Item] = deque()
         self._reads: deque[tuple[Work, asyncio.Future[object]]] = deque()
-        self._wake = threading.Condition()
+        # Only wakes: a condition variable would be Python code, on the event loop, for each query.
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._run, name=f"search-{number}", daemon=True)
@@ -94,9 +97,9 @@ class SearchThreads:
 
     def stop(self) -> None:
         """Answer what waits and end the threads. Blocks."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
+        self._stopping = True
+        for _ in self._threads:
+            self._wake.put(None)
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
@@ -115,19 +118,22 @@ class SearchThreads:
         if not searches:
             future.set_result([])
             return future
-        with self._wake:
-            for place, each in enumerate(searches):
-                (self._exact if each.dense.exact else self._searches).append(_Item(job, place))
-            self._wake.notify(min(len(searches), len(self._threads)))
+        for place, each in enumerate(searches):
+            (self._exact if each.dense.exact else self._searches).append(_Item(job, place))
+        self._wake_up(len(searches))
         return future
 
     def read(self, work: Work) -> asyncio.Future[object]:
         """Run `work` with a reader, inside one read transaction: all that it reads is of one moment."""
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        with self._wake:
-            self._reads.append((work, future))
-            self._wake.notify()
+        self._reads.append((work, future))
+        self._wake_up(1)
         return future
+
+    def _wake_up(self, items: int) -> None:
+        # With a wake for every thread in the queue, whoever would sleep next looks once more before it does.
+        for _ in range(min(items, len(self._threads) - self._wake.qsize())):
+            self._wake.put(None)
 
     # -- search threads
 
@@ -135,33 +141,35 @@ class SearchThreads:
         reader = self._open_reader()
         try:
             while True:
-                with self._wake:
-                    while not (self._reads or self._searches or self._exact or self._stopping):
-                        self._wake.wait()
-                    if self._reads:
-                        read = self._reads.popleft()
-                        batch = []
-                    else:
-                        read = None
-                        batch = self._share()
-                    if read is None and not batch and self._stopping and not self._exact:
+                # What waits is looked at before and after each wake, so that no wake is needed for all of it.
+                if not (self._reads or self._searches or self._exact):
+                    if self._stopping:
                         return
-                if read is not None:
-                    self._read(reader, *read)
-                elif batch:
-                    self._answer(reader, batch)
+                    self._wake.get()
+                self._work(reader)
         finally:
             reader.close()
 
+    def _work(self, reader: apsw.Connection) -> None:
+        """Do one read or one batch, if another thread has left any."""
+        try:
+            work, future = self._reads.popleft()
+        except IndexError:
+            if batch := self._share():
+                self._answer(reader, batch)
+        else:
+            self._read(reader, work, future)
+
     def _share(self) -> list[_Item]:
         """Take this thread's share of what waits; what nobody waits for any more is dropped."""
-        queue = self._searches or self._exact
-        share = min(-(-len(queue) // len(self._threads)), BATCH_SEARCHES)
+        waiting = self._searches or self._exact
+        share = min(-(-len(waiting) // len(self._threads)), BATCH_SEARCHES)
         taken: list[_Item] = []
-        while queue and len(taken) < share:
-            item = queue.popleft()
-            if not item.job.future.cancelled():
-                taken.append(item)
+        with suppress(IndexError):  # another thread may be quicker
+            while len(taken) < share:
+                item = waiting.popleft()
+                if not item.job.future.cancelled():
+                    taken.append(item)
         return taken
 
     def _read(self, reader: apsw.Connection, work: Work, future: asyncio.Future[object]) -> None:
