@@ -15,7 +15,7 @@ import structlog
 from rag_grpc.rpc.interceptors.base import CallInterceptor, Proceed
 from rag_grpc.rpc.interceptors.call import Call
 from rag_grpc.rpc.interceptors.request_id import REQUEST_ID
-from rag_grpc.rpc.status import code_of, reason_of, rich_status
+from rag_grpc.rpc.status import RichStatus, code_of, reason_of, rich_status
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +38,18 @@ class Errors(CallInterceptor):
             if call.code is grpc.StatusCode.INTERNAL:
                 log.exception("call_failed", method=call.method.path[1:])
             status = rich_status(error, call.request_id, (REQUEST_ID, call.request_id))
-            context: Any = call.context  # the type stubs lack abort_with_status
-            await context.abort_with_status(status)
+            await _abort(call, status)
         call.code = _code_of_ended(call, grpc.StatusCode.OK)
         return response
+
+
+async def _abort(call: Call, status: RichStatus) -> None:
+    context: Any = call.context  # the type stubs lack abort_with_status
+    try:
+        await context.abort_with_status(status)
+    except grpc.aio.InternalError as gone:
+        # The caller went, or his deadline passed, before he could be told. Likewise.
+        raise asyncio.CancelledError from gone
 
 
 def _code_of_ended(call: Call, otherwise: grpc.StatusCode = grpc.StatusCode.CANCELLED) -> grpc.StatusCode:
