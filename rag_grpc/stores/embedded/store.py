@@ -13,9 +13,9 @@ graphs, so that the next start is quick.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import apsw
 import structlog
@@ -42,6 +42,8 @@ from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.search_threads import Work
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class EmbeddedStore:
@@ -134,7 +136,7 @@ class EmbeddedStore:
         """Make a collection. Raises CollectionExists."""
         self._check_ready()
         # A caller who leaves must not leave behind a collection that has no name here.
-        return await asyncio.shield(asyncio.ensure_future(self._create(spec, fingerprint)))
+        return await asyncio.shield(_seen_through(self._create(spec, fingerprint)))
 
     async def _create(self, spec: CollectionSpec, fingerprint: str) -> Collection:
         def create(connection: apsw.Connection) -> CollectionState:
@@ -167,7 +169,7 @@ class EmbeddedStore:
         state.dropped = True
         if self._by_name.get(collection.name) is state:
             del self._by_name[collection.name]
-        await asyncio.shield(asyncio.ensure_future(self._drop(state)))
+        await asyncio.shield(_seen_through(self._drop(state)))
 
     async def _drop(self, state: CollectionState) -> None:
         collection = state.collection
@@ -274,3 +276,10 @@ class EmbeddedStore:
             lambda reader: document_rows.read_matches(reader, number)
         )
         return found
+
+
+def _seen_through(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Begin what goes on without its caller; where he left, nobody else asks how it ended."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
