@@ -67,10 +67,20 @@ def _adopt_library_logs(out: TextIO, before: list[Processor], rendering: list[Pr
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
+    handler.addFilter(_is_news)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out that gRPC could not send an answer because the caller had gone, which it calls an error.
+
+    By its name, since gRPC is the edge's alone to know.
+    """
+    kind = record.exc_info[0] if record.exc_info else None
+    return not (record.name.startswith("grpc.") and kind is not None and kind.__name__ == "ExecuteBatchError")
 
 
 class _Clock:
