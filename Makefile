@@ -22,6 +22,8 @@ export PIP_ROOT_USER_ACTION := ignore
 
 # How often the process tests kill the server; `make soak` does it ten times as often.
 RAG_KILLS ?= 50
+# Test files at a time: most wait for the disk or for a child more than they compute.
+WORKERS ?= 3
 # More arguments for a target's program, as in `make test ARGS="-k chunking -x"`.
 ARGS ?=
 
@@ -47,11 +49,11 @@ serve: $(READY) ## run the server on 127.0.0.1:50051, data in ./rag-data
 
 .PHONY: test
 test: $(READY) ## run every test but the soak tests
-	@RAG_KILLS=$(RAG_KILLS) $(PY) -m pytest -m "not soak" $(ARGS)
+	@RAG_KILLS=$(RAG_KILLS) $(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## run the tests that take less than a few seconds each
-	@$(PY) -m pytest -m "not soak and not slow" $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak and not slow" $(ARGS)
 
 .PHONY: soak
 soak: $(READY) ## run the long forms, 500 kills among them (hours)
