@@ -131,11 +131,12 @@ def test_every_method_of_the_server_is_called() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_no_end_of_a_call_leaves_anything_in_the_process(start: Callable[..., Child]) -> None:
     child = start(**UNBOUNDED).ready()
     process = psutil.Process(child.process.pid)
-    call_everything(child.grpc_address, FEWER, killed=2)
+    # As many as are counted below: what allocators keep of a first round, they do not keep again of a second.
+    call_everything(child.grpc_address, CALLS, KILLED // 2)
     wait_until(lambda: not in_progress(child), lambda: in_progress(child))
     memory = least_memory(child, LOOKS // 4)
     threads, descriptors = process.num_threads(), process.num_fds()

@@ -335,6 +335,8 @@ def test_an_interrupted_ingest_says_what_is_in(server: ScriptedServer, corpus: P
     def stuck(messages: Any, _context: Any) -> Any:
         yield server.answer(next(messages))
         next(messages)
+        # Nothing tells when the client has read the answer; a busy machine may take its time.
+        forever.wait(2)
         answered.set()
         forever.wait(20)
 
