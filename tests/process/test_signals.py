@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -134,13 +134,14 @@ def test_a_stream_is_told_to_come_back(start: Start) -> None:
     child = start(grace="60s").ready()
     over = Event()
 
-    def messages():  # type: ignore[no-untyped-def] # noqa: ANN202 # a generator of requests
+    def messages() -> Iterator[ingestion.StreamIngestDocumentsRequest]:
         document = types_pb2.Document(doc_id="one", text="the only one")
         yield ingestion.StreamIngestDocumentsRequest(items=[ingestion.IngestItem(document=document)])
         over.wait(60)
 
     with grpc.insecure_channel(child.grpc_address) as channel:
-        stream = ingestion_service_pb2_grpc.IngestionServiceStub(channel).StreamIngestDocuments(messages())
+        stub = ingestion_service_pb2_grpc.IngestionServiceStub(channel)
+        stream = iter(stub.StreamIngestDocuments(messages()))
         assert len(next(stream).results) == 1
         took = child.stop()
         with pytest.raises(grpc.RpcError) as caught:

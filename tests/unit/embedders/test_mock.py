@@ -31,7 +31,7 @@ def embedder() -> MockEmbedder:
 
 
 def packed(text: str) -> bytes:
-    return MockEmbedder().embed([text])[0].astype("<f4").tobytes()
+    return bytes(MockEmbedder().embed([text])[0].astype("<f4").tobytes())
 
 
 def cosine(one: str, other: str) -> float:
