@@ -51,6 +51,12 @@ serve: $(READY) ## run the server on 127.0.0.1:50051, data in ./rag-data
 test: $(READY) ## run every test but the soak tests
 	@RAG_KILLS=$(RAG_KILLS) $(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
 
+# Whether a test needs a quiet machine or is wrong is told apart by trying it once more, alone; its first
+# failure stays in the output.
+.PHONY: test-steady
+test-steady: $(READY) ## the same; what fails beside others is tried once more, alone
+	@$(MAKE) --no-print-directory test || $(MAKE) --no-print-directory test WORKERS=0 ARGS=--last-failed
+
 .PHONY: test-fast
 test-fast: $(READY) ## run the tests that take less than a few seconds each
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak and not slow" $(ARGS)
