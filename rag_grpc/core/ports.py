@@ -85,10 +85,25 @@ class MetadataCodec(Protocol):
         """Take packed metadata apart."""
 
 
+class Tokenizer(Protocol):
+    """Finds the tokens of a text as one model counts them, so that chunks can be cut to what it reads."""
+
+    def token_offsets(self, text: str) -> NDArray[np.int64]:
+        """Where each token stands: shape (tokens, 2), start and end in Unicode code points of `text`.
+
+        Starts and ends never fall from one token to the next, and lie in the text. Tokens that the model adds
+        to every text are not among them. White space between tokens is in none; what the model reads as one
+        token is one, however long.
+        Blocks, for some 2 µs a token; called in worker threads, several at once. Any text is taken.
+        """
+
+
 class Embedder(Protocol):
     """Turns texts into vectors.
 
-    Must be deterministic: the same text gives the same vector under one fingerprint, alone or in a batch.
+    Must be deterministic under one fingerprint: a text has the same vector alone, in a batch and in another
+    process. The same bits, save where a model's sums are rounded by what is beside a text: then no number of
+    the vector may move by more than a hundred-thousandth of the vector's length.
     """
 
     @property
@@ -107,11 +122,46 @@ class Embedder(Protocol):
     def max_batch(self) -> int:
         """Texts that one call should hold at most."""
 
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens of a text it reads, by its `tokenizer`; what follows is not in the vector.
+
+        0 means that it reads all, or that nobody knows.
+        """
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """Counts its tokens. None where that cannot be done here; never where `max_tokens` is set."""
+
+    @property
+    def dense_weight(self) -> float:
+        """The weight of the dense side in hybrid search that suits it: 0 to 1, 0.5 for as much as words."""
+
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts, each of any length: shape (len(texts), dimension), C-contiguous, finite, never zero.
 
         Blocks, and is called in worker threads, so it must be safe to call from several at once.
         Must raise ModelUnavailable, and nothing else, where the model does not answer.
+        """
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed what is searched for, likewise. Many models want other words in front of a query."""
+
+
+class Reranker(Protocol):
+    """Reads a query and a text together and says how well the text answers it."""
+
+    @property
+    def name(self) -> str:
+        """What a query calls it."""
+
+    def score(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Score texts, each of any length, against a query: shape (len(texts),), finite, larger is better.
+
+        Must be deterministic as an Embedder is: a text's score does not depend on the others. Scores have no
+        common scale; only those of one model for one query compare.
+        Blocks, and is called in worker threads, so it must be safe to call from several at once.
+        Must raise ModelUnavailable, and nothing else, where the model fails or takes longer than it may.
         """
 
 

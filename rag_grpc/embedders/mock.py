@@ -67,6 +67,10 @@ class MockEmbedder:
     name = "mock"
     dimension = DIMENSION
     max_batch = 256
+    max_tokens = 0
+    tokenizer = None
+    # It knows words alone, as lexical search does, and less of them: it only breaks ties there.
+    dense_weight = 0.1
 
     @property
     def fingerprint(self) -> str:
@@ -82,6 +86,10 @@ class MockEmbedder:
         for part in _slices(texts):
             vectors[part] = _normalised(_sums(split_words(texts[part]), part.stop - part.start))
         return vectors
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed queries: as any text."""
+        return self.embed(texts)
 
 
 @cache

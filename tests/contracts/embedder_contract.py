@@ -28,7 +28,7 @@ class EmbedderContract:
     """What every Embedder must do. Subclasses supply `make_embedder`."""
 
     rtol: ClassVar[float] = 0.0
-    """How far a text's vector in a batch may be from the one it has alone; 0 means the same bits."""
+    """How far a text's vector in a batch may be from the one it has alone: 0, the same bits, or 1e-5."""
 
     def make_embedder(self) -> Embedder:
         raise NotImplementedError
@@ -42,6 +42,31 @@ class EmbedderContract:
         assert embedder.fingerprint
         assert 1 <= embedder.dimension <= 4096
         assert embedder.max_batch >= 1
+        assert 0 <= embedder.dense_weight <= 1
+        assert embedder.max_tokens >= 0
+
+    def test_what_it_does_not_read_is_not_in_the_vector(self, embedder: Embedder) -> None:
+        if not embedder.max_tokens:
+            return
+        assert embedder.tokenizer is not None
+        text = "one two three " * embedder.max_tokens
+        offsets = embedder.tokenizer.token_offsets(text)
+        assert len(offsets) > embedder.max_tokens
+        read = text[: offsets[embedder.max_tokens - 1, 1]]
+        less = text[: offsets[embedder.max_tokens - 2, 1]]
+        whole, cut, shorter = embedder.embed([text, read, less])
+        np.testing.assert_allclose(cut, whole, rtol=self.rtol, atol=self.rtol)
+        assert not np.allclose(shorter, whole, rtol=self.rtol, atol=self.rtol)
+
+    def test_queries_are_embedded_likewise(self, embedder: Embedder) -> None:
+        vectors = embedder.embed_queries(TEXTS)
+        assert (vectors.shape, vectors.dtype) == ((len(TEXTS), embedder.dimension), np.float32)
+        assert vectors.flags.c_contiguous
+        assert np.isfinite(vectors).all()
+        assert vectors.any(axis=1).all()
+        alone = np.concatenate([embedder.embed_queries([text]) for text in TEXTS])
+        np.testing.assert_allclose(alone, vectors, rtol=self.rtol, atol=self.rtol)
+        assert embedder.embed_queries([]).shape == (0, embedder.dimension)
 
     def test_one_row_a_text(self, embedder: Embedder) -> None:
         vectors = embedder.embed(TEXTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,7 +32,7 @@ from rag_grpc.core.models import (
     Selected,
     TextSpan,
 )
-from rag_grpc.core.ports import Search, Store
+from rag_grpc.core.ports import Search, Store, Tokenizer
 
 DIMENSION = 4
 
@@ -55,6 +56,9 @@ class LetterEmbedder:
     dimension: int = 8
     fingerprint: str = "letters/1"
     max_batch: int = 4
+    max_tokens: int = 0
+    tokenizer: Tokenizer | None = None
+    dense_weight: float = 0.5
     batches: list[tuple[str, ...]] = field(default_factory=list)
     """What it was asked, for tests to look at."""
 
@@ -66,6 +70,34 @@ class LetterEmbedder:
             for letter in text.casefold():
                 vectors[row, hashlib.sha256(letter.encode()).digest()[0] % self.dimension] += 1
         return vectors
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.embed(texts)
+
+
+class WordTokenizer:
+    """A token a word: what stands between white space."""
+
+    def token_offsets(self, text: str) -> NDArray[np.int64]:
+        return np.array([each.span() for each in re.finditer(r"\S+", text)], np.int64).reshape(-1, 2)
+
+
+@dataclass
+class WordReranker:
+    """Scores a text by the share of its words that the query has, less a little for each word."""
+
+    name: str = "words"
+    asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    """What it was asked, for tests to look at."""
+
+    def score(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.asked.append((query, tuple(texts)))
+        wanted = set(query.casefold().split())
+        scores = np.zeros(len(texts), np.float32)
+        for place, words in enumerate(text.casefold().split() for text in texts):
+            common = sum(word in wanted for word in words)
+            scores[place] = common / (len(words) + 1) - len(words) / 1e6
+        return scores
 
 
 class LineSplitter:

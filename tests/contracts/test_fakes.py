@@ -2,15 +2,27 @@
 
 from rag_grpc.core.metadata import without_nulls
 from rag_grpc.core.models import MetadataDict
-from rag_grpc.core.ports import Embedder, Splitter
+from rag_grpc.core.ports import Embedder, Reranker, Splitter, Tokenizer
 from tests.contracts.embedder_contract import EmbedderContract
-from tests.contracts.fakes import JsonCodec, LetterEmbedder, LineSplitter
+from tests.contracts.fakes import JsonCodec, LetterEmbedder, LineSplitter, WordReranker, WordTokenizer
+from tests.contracts.reranker_contract import RerankerContract
 from tests.contracts.splitter_contract import SplitterContract
+from tests.contracts.tokenizer_contract import TokenizerContract
 
 
 class TestLetterEmbedder(EmbedderContract):
     def make_embedder(self) -> Embedder:
         return LetterEmbedder()
+
+
+class TestWordTokenizer(TokenizerContract):
+    def make_tokenizer(self) -> Tokenizer:
+        return WordTokenizer()
+
+
+class TestWordReranker(RerankerContract):
+    def make_reranker(self) -> Reranker:
+        return WordReranker()
 
 
 class TestLineSplitter(SplitterContract):
