@@ -85,7 +85,19 @@ class DimensionMismatch(InvalidRequest):
 
 
 class InvalidFilter(InvalidRequest):
-    """The filter does not parse; `metadata["position"]` says where."""
+    """The filter does not parse.
+
+    `position`, also in `metadata`, is the offset in characters of what is wrong; `description` says what
+    was found there and what was expected.
+    """
+
+    def __init__(self, description: str, *, position: int) -> None:
+        super().__init__(
+            f"filter, at character {position}: {description}",
+            violations=[FieldViolation("filter", f"at character {position}: {description}")],
+            metadata={"position": str(position)},
+        )
+        self.position = position
 
 
 class CollectionNotFound(RagError):
