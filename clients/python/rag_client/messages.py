@@ -109,8 +109,12 @@ def _fusion(fusion: Fusion) -> retrieval_pb.Fusion:
 
 
 def _rerank(rerank: Rerank) -> retrieval_pb.Rerank:
-    if rerank.method == "mmr":
+    if rerank.method == "mmr" and not rerank.model:
         mmr = retrieval_pb.MaximalMarginalRelevance(diversity=rerank.diversity)
         return retrieval_pb.Rerank(mmr=mmr, candidates=rerank.candidates)
-    encoder = retrieval_pb.CrossEncoder(model=rerank.model)
-    return retrieval_pb.Rerank(cross_encoder=encoder, candidates=rerank.candidates)
+    if rerank.method == "cross_encoder" and rerank.diversity is None:
+        encoder = retrieval_pb.CrossEncoder(model=rerank.model)
+        return retrieval_pb.Rerank(cross_encoder=encoder, candidates=rerank.candidates)
+    raise ValueError(
+        f"{rerank}: the method is 'mmr', which takes a diversity, or 'cross_encoder', which takes a model"
+    )

@@ -113,6 +113,10 @@ class ScriptedServer(
         self.problems: dict[str, deque[Failure]] = defaultdict(deque)
         self.page_size = 2
         self.hits: list[retrieval_pb.Hit] = []
+        self.plan = retrieval_pb.SearchPlan(
+            strategy=retrieval_pb.SEARCH_STRATEGY_EXACT, mode=retrieval_pb.SEARCH_MODE_DENSE
+        )
+        self.left = threading.Event()
         self._failures: dict[str, deque[Failure]] = defaultdict(deque)
         self._lock = threading.Lock()
 
@@ -159,8 +163,13 @@ class ScriptedServer(
         return collection_pb.ListCollectionsResponse(collections=found, next_page_token=token)
 
     def ReembedCollection(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        """Two steps; of the collection "endless" the first alone, until the caller leaves."""
         self._enter("ReembedCollection", request, context)
+        context.add_callback(self.left.set)
         yield collection_pb.ReembedCollectionResponse(done=1, total=2)
+        if request.name == "endless":
+            self.left.wait(60)
+            return
         collection = collection_pb.Collection(name=request.name, embedder=request.embedder)
         yield collection_pb.ReembedCollectionResponse(done=2, total=2, collection=collection)
 
@@ -239,13 +248,7 @@ class ScriptedServer(
 
     def Query(self, request: Any, context: grpc.ServicerContext) -> Any:
         self._enter("Query", request, context)
-        return retrieval_pb.QueryResponse(
-            query=request.query,
-            results=self.hits,
-            plan=retrieval_pb.SearchPlan(
-                strategy=retrieval_pb.SEARCH_STRATEGY_EXACT, mode=retrieval_pb.SEARCH_MODE_DENSE
-            ),
-        )
+        return retrieval_pb.QueryResponse(query=request.query, results=self.hits, plan=self.plan)
 
     def BatchQuery(self, request: Any, context: grpc.ServicerContext) -> Any:
         self._enter("BatchQuery", request, context)

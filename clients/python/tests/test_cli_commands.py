@@ -135,7 +135,7 @@ def test_query_shows_hits_for_people(ragctl: Run, server: ScriptedServer) -> Non
     assert lines[:2] == ["1. 0.7500  a  #0  3-9", "   The title > Part"]
     assert lines[2].startswith("   one two x x")
     assert lines[2].endswith(" ...")
-    assert lines[3] == "   dense 0.5, dense_rank 1"
+    assert lines[3] == "   dense 0.5 (rank 1)"
     assert lines[4].startswith("1 hit in ")
     assert lines[4].endswith("(dense, exact)")
     request = server.requests[-1]

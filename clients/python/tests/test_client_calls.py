@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 
 from clients.python.tests.scripted_server import BROKEN, NOT_READY, Failure
-from rag_client import Chunking, Document, RagClientError, errors
+from rag_client import AsyncRagClient, Chunking, Document, RagClient, RagClientError, errors
 from rag_client.models import Deleted, Pong
 from ragapi.v1 import retrieval_service_pb2 as retrieval_pb
 
@@ -62,6 +64,21 @@ def test_reembedding_yields_how_far_it_is(ask: Asks) -> None:
     assert steps[1].collection.embedder == "mock"
 
 
+def test_leaving_a_reembedding_stops_it(server: ScriptedServer) -> None:
+    with RagClient(server.target) as client:
+        steps = client.reembed_collection("endless", "mock")
+        assert next(steps).done == 1
+        steps.close()
+        assert server.left.wait(20)
+
+
+async def test_leaving_a_reembedding_stops_it_in_asyncio(server: ScriptedServer) -> None:
+    async with AsyncRagClient(server.target) as client:
+        async with aclosing(client.reembed_collection("endless", "mock")) as steps:
+            assert (await anext(steps)).done == 1
+        assert await asyncio.to_thread(server.left.wait, 20)
+
+
 def test_documents_go_in_and_come_back(ask: Asks) -> None:
     assert ask("ingest_document", Document("a", "one", metadata={"n": 1})).status == "created"
     again = [Document("a", "one"), Document("a", "two"), Document("b", "x")]
@@ -96,7 +113,7 @@ def test_hits_are_read_whole(server: ScriptedServer, ask: Asks) -> None:
     hit.chunk.text = "piece"
     hit.chunk.vector.packed = b"\x00\x00\x80\x3f"
     hit.chunk.headings.append("h")
-    hit.parts.dense = 0.5
+    hit.parts.MergeFrom(retrieval_pb.ScoreParts(dense=0.5, dense_rank=2, lexical_rank=1, rerank=-1.5))
     hit.highlights.add(start=1, end=2)
     server.hits = [hit]
     result = ask("query", "hello", include_vectors=True)
@@ -104,9 +121,23 @@ def test_hits_are_read_whole(server: ScriptedServer, ask: Asks) -> None:
     assert (found.doc_id, found.score, found.title, found.metadata) == ("a", 0.5, "t", {"year": 2020})
     assert (found.chunk.text, found.chunk.vector.tolist(), found.chunk.start) == ("piece", [1.0], None)
     assert found.chunk.headings == ("h",)
-    assert (found.parts.dense, found.parts.lexical) == (0.5, None)
+    parts = found.parts
+    assert (parts.dense, parts.dense_rank, parts.lexical, parts.lexical_rank) == (0.5, 2, None, 1)
+    assert parts.rerank == -1.5
     assert found.highlights == ((1, 2),)
     assert (result.query, result.plan.strategy, result.plan.mode) == ("hello", "exact", "dense")
+
+
+def test_the_plan_is_read_whole(server: ScriptedServer, ask: Asks) -> None:
+    server.plan = retrieval_pb.SearchPlan(
+        strategy=retrieval_pb.SEARCH_STRATEGY_ANN_THEN_EXACT,
+        mode=retrieval_pb.SEARCH_MODE_HYBRID,
+        matching_chunks=0,
+    )
+    server.plan.stages["fuse"].FromMicroseconds(250)
+    plan = ask("query", "hello").plan
+    assert (plan.mode, plan.strategy, plan.matching_chunks) == ("hybrid", "ann_then_exact", 0)
+    assert plan.stages == {"fuse": 0.00025}
 
 
 def test_in_a_batch_each_query_succeeds_or_fails_by_itself(ask: Asks) -> None:

@@ -59,6 +59,15 @@ def test_a_word_that_the_contract_lacks_is_refused_with_those_it_has() -> None:
         query_message({"topk": 3})  # type: ignore[typeddict-unknown-key]  # likewise
 
 
+@pytest.mark.parametrize(
+    "rerank",
+    [Rerank("mmr", model="m"), Rerank("cross_encoder", diversity=0.5), Rerank("magic")],  # type: ignore[arg-type]  # likewise
+)
+def test_a_reranking_that_cannot_be_is_refused(rerank: Rerank) -> None:
+    with pytest.raises(ValueError, match="'mmr', which takes a diversity, or 'cross_encoder'"):
+        query_message({"rerank": rerank})
+
+
 def test_a_collection_carries_its_configuration() -> None:
     request: Any = requests.create_collection(
         "c",

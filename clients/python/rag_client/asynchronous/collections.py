@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,13 @@ class AsyncCollectionCalls(AsyncSender):
     async def reembed_collection(
         self, name: str, embedder: str, *, timeout: float | None = None
     ) -> AsyncGenerator[ReembedProgress]:
-        """Give a collection another embedder; yields how far it is. To stop it, close the iterator."""
-        async for progress in self._stream(requests.reembed_collection(name, embedder), timeout):
-            yield progress
+        """Give a collection another embedder; yields how far it is.
+
+        To stop it, leave it through `contextlib.aclosing`; called again, it goes on where it was.
+        """
+        async with aclosing(self._stream(requests.reembed_collection(name, embedder), timeout)) as steps:
+            async for step in steps:
+                yield step
 
     async def delete_collection(self, name: str, *, uid: str = "", timeout: float | None = None) -> bool:
         """Remove a collection and all that is in it; returns whether there was one."""

@@ -12,7 +12,7 @@ from rag_client.methods import stub_calls
 from rag_client.status import from_rpc_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from rag_client.models import Page
@@ -80,7 +80,7 @@ class AsyncSender:
             raise from_rpc_error(error) from error
         return call.read(response)
 
-    async def _stream(self, call: Call[T], timeout: float | None) -> AsyncIterator[T]:
+    async def _stream(self, call: Call[T], timeout: float | None) -> AsyncGenerator[T]:
         stream = self._bound(call.method, timeout)(call.request)
         try:
             async for response in stream:

@@ -58,7 +58,10 @@ class CollectionCalls(BlockingSender):
     def reembed_collection(
         self, name: str, embedder: str, *, timeout: float | None = None
     ) -> Generator[ReembedProgress]:
-        """Give a collection another embedder; yields how far it is. To stop it, close the iterator."""
+        """Give a collection another embedder; yields how far it is.
+
+        To stop it, close the iterator; called again, it goes on where it was.
+        """
         yield from self._stream(requests.reembed_collection(name, embedder), timeout)
 
     def delete_collection(self, name: str, *, uid: str = "", timeout: float | None = None) -> bool:

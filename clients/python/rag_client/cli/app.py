@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag_client.cli import collection_commands, document_commands, ingest, search, server_commands
+from rag_client.cli import (
+    collection_commands,
+    document_commands,
+    ingest,
+    reembedding,
+    search,
+    server_commands,
+)
 from rag_client.cli.exit_codes import ExitCode, exit_code
 from rag_client.cli.options import DEFAULT_SERVER, Server, Timeout
 from rag_client.cli.output import printable
@@ -33,6 +40,7 @@ app.command("query", epilog=EPILOG)(search.query)
 app.command("get")(document_commands.get)
 app.command("list")(document_commands.list_documents)
 app.command("delete")(document_commands.delete)
+app.command("reembed")(reembedding.reembed)
 app.add_typer(collection_commands.app, name="collections")
 app.command("ping")(server_commands.ping)
 app.command("info")(server_commands.info)

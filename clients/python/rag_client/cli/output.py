@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rag_client.errors import RagClientError
+
+if TYPE_CHECKING:
+    from rag_client.cli.passages import Piece
 
 LINE_BREAKS = {ord(character): f"\\u{ord(character):04x}" for character in "\x7f\x85\u2028\u2029"}
 """Legal in JSON, yet line ends to many readers: escaped, so that a JSON line is one line to all."""
@@ -46,6 +50,19 @@ class Output:
             self.console.print(Text(printable(text), style=style))
         else:  # rich would turn tabs into spaces
             sys.stdout.write(printable(text) + "\n")
+
+    def passage(self, pieces: Iterable[Piece], indent: str) -> None:
+        """Print text whose marked pieces stand out: by colour on a terminal, in a pipe between asterisks."""
+        text = Text(indent)
+        for piece in pieces:
+            shown = re.sub(r"\n(?!\n)", "\n" + indent, printable(piece.text))
+            if piece.marked and not self.console.is_terminal:
+                shown = f"**{shown}**"
+            text.append(shown, style="bold yellow" if piece.marked else "")
+        if self.console.is_terminal:
+            self.console.print(text)
+        else:
+            sys.stdout.write(text.plain + "\n")
 
     def warn(self, text: str, style: str = "yellow") -> None:
         """Print a line to stderr."""

@@ -1,93 +1,85 @@
-"""`ragctl query`: the best chunks for a text or a vector."""
+"""`ragctl query`: the best chunks for a text, for a vector, or like a document."""
 
 from __future__ import annotations
 
-import json as json_module
-import sys
-import textwrap
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
+from rag_client.cli import query_options as knobs
 from rag_client.cli.options import DEFAULT_SERVER, CollectionName, Json, Server, Timeout, connect
 from rag_client.cli.output import Output, one_line
+from rag_client.cli.passages import shortened, whole
 
 if TYPE_CHECKING:
-    from rag_client.queries import Hit, QueryResult
-
-SHORT = 240
-"""Characters of a hit's text that are shown unless --full."""
+    from rag_client.queries import Hit, QueryResult, ScoreParts
 
 STAGES = ("embed", "filter", "dense", "lexical", "fuse", "rerank", "fetch")
 """In the order in which a query goes through them."""
 
+INDENT = "   "
+
 
 def query(
-    text: Annotated[str, typer.Argument(help="What to look for.")] = "",
+    text: knobs.Text = "",
     *,
+    like: knobs.Like = "",
+    vector_file: knobs.VectorFile = None,
     collection: CollectionName = "",
-    top_k: Annotated[int, typer.Option("--top-k", "-k", min=0, help="How many hits; 0 means 10.")] = 0,
-    offset: Annotated[int, typer.Option(min=0, help="Hits to pass over.")] = 0,
-    min_score: Annotated[float | None, typer.Option(help="Leave out hits of a lower score.")] = None,
-    mode: Annotated[
-        str, typer.Option(help="dense, lexical or hybrid; the server's choice unless given.")
-    ] = "",
-    filter: Annotated[str, typer.Option(help="Which documents may be found.")] = "",  # noqa: A002 - the contract's word
-    vector_file: Annotated[
-        Path | None, typer.Option(help='A file with a JSON list of numbers to look for; "-" is stdin.')
-    ] = None,
-    ef: Annotated[int, typer.Option(min=0, help="How hard the graph search tries.")] = 0,
-    exact: Annotated[bool, typer.Option("--exact", help="Compare every vector.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Say where scores and time come from.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Show the whole text of each hit.")] = False,
+    top_k: knobs.TopK = 0,
+    offset: knobs.Offset = 0,
+    mode: knobs.Mode = None,
+    filter: knobs.Filter = "",  # noqa: A002 - the contract's word
+    min_score: knobs.MinScore = None,
+    max_hits_per_document: knobs.PerDocument = 0,
+    dense_weight: knobs.DenseWeight = None,
+    rank_constant: knobs.RankConstant = 0,
+    rerank: knobs.Reranker = None,
+    diversity: knobs.Diversity = None,
+    model: knobs.Model = "",
+    candidates: knobs.Candidates = 0,
+    ef: knobs.Ef = 0,
+    exact: knobs.Exact = False,
+    omit: knobs.Omit = None,
+    metadata_keys: knobs.MetadataKeys = None,
+    include_vectors: knobs.IncludeVectors = False,
+    highlight: knobs.Highlight = False,
+    explain: knobs.Explain = False,
+    full: knobs.Full = False,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     json: Json = False,
 ) -> None:
-    """Find the best chunks for TEXT, or for a vector from --vector-file."""
-    if not text and vector_file is None:
-        raise typer.BadParameter("give a TEXT or a --vector-file")
-    given: dict[str, Any] = {
-        "collection": collection,
-        "top_k": top_k,
-        "offset": offset,
-        "min_score": min_score,
-        "mode": mode,
-        "filter": filter,
-        "vector": _vector(vector_file) if vector_file else None,
-        "ef": ef,
-        "exact": exact,
-        "explain": explain,
-    }
-    options = {name: value for name, value in given.items() if value not in ("", None)}
-    output = Output(as_json=json)
+    """Find the best chunks for TEXT, for a vector from --vector-file, or like a document (--like)."""
+    fields = knobs.asked(dict(locals()))  # the parameters, each under the name that it has above
     with connect(server, timeout) as client:
-        if not json:
-            client.ping()  # opens the connection, so that the time shown is the query's
+        if json:
+            Output(as_json=True).json(client.query(**fields))
+            return
+        client.ping()  # opens the connection, so that the time shown is the query's
         begin = time.perf_counter()
-        result = client.query(text, **options)
-        seconds = time.perf_counter() - begin
-    if json:
-        output.json(result)
-        return
+        result = client.query(**fields)
+        _show(Output(as_json=False), result, offset, time.perf_counter() - begin, full=full)
+
+
+def _show(output: Output, result: QueryResult, offset: int, seconds: float, *, full: bool) -> None:
     for rank, hit in enumerate(result.hits, offset + 1):
-        _show(output, rank, hit, full=full)
-    _show_plan(output, result, seconds)
+        _show_hit(output, rank, hit, full=full)
+        if hit.parts is not None:
+            output.line(INDENT + explained(hit.parts), style="dim")
+    plan = result.plan
+    how = f"{plan.mode}, {plan.strategy}"
+    if plan.matching_chunks is not None:
+        how += f", {plan.matching_chunks:,} chunks pass the filter"
+    line = (
+        f"{len(result.hits)} {'hit' if len(result.hits) == 1 else 'hits'} in {seconds * 1000:.1f} ms ({how})"
+    )
+    if plan.stages:
+        order = sorted(plan.stages, key=lambda name: STAGES.index(name) if name in STAGES else len(STAGES))
+        line += ": " + ", ".join(f"{name} {plan.stages[name] * 1000:.2f} ms" for name in order)
+    output.line(line, style="dim")
 
 
-def _vector(path: Path) -> list[float]:
-    content = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    try:
-        return [float(number) for number in json_module.loads(content)]
-    except (ValueError, TypeError):
-        raise typer.BadParameter(
-            f"{path} is not a JSON list of numbers", param_hint="--vector-file"
-        ) from None
-
-
-def _show(output: Output, rank: int, hit: Hit, *, full: bool) -> None:
+def _show_hit(output: Output, rank: int, hit: Hit, *, full: bool) -> None:
     place = f"{hit.doc_id}  #{hit.chunk.ordinal}"
     if hit.chunk.start is not None:
         place += f"  {hit.chunk.start}-{hit.chunk.end}"
@@ -95,21 +87,23 @@ def _show(output: Output, rank: int, hit: Hit, *, full: bool) -> None:
     repeated = hit.chunk.headings[:1] == (hit.title,)  # a Markdown document is titled by its first heading
     under = " > ".join(part for part in (hit.title, *hit.chunk.headings[repeated:]) if part)
     if under:
-        output.line(f"   {one_line(under)}", style="cyan")
-    text = hit.chunk.text if full else textwrap.shorten(hit.chunk.text, SHORT, placeholder=" ...")
-    output.line(textwrap.indent(text, "   "))
-    if hit.parts is not None:
-        names = ("dense", "dense_rank", "lexical", "lexical_rank", "rerank")
-        parts = [(name, getattr(hit.parts, name)) for name in names]
-        shown = [f"{name} {value:.4g}" for name, value in parts if value is not None]
-        output.line("   " + ", ".join(shown), style="dim")
+        output.line(INDENT + one_line(under), style="cyan")
+    if hit.chunk.text:  # it may have been left out
+        output.passage((whole if full else shortened)(hit.chunk.text, hit.highlights), INDENT)
 
 
-def _show_plan(output: Output, result: QueryResult, seconds: float) -> None:
-    plan = result.plan
-    hits = f"{len(result.hits)} {'hit' if len(result.hits) == 1 else 'hits'}"
-    line = f"{hits} in {seconds * 1000:.1f} ms ({plan.mode}, {plan.strategy})"
-    if plan.stages:
-        order = sorted(plan.stages, key=lambda name: STAGES.index(name) if name in STAGES else len(STAGES))
-        line += ": " + ", ".join(f"{name} {plan.stages[name] * 1000:.2f} ms" for name in order)
-    output.line(line, style="dim")
+def explained(parts: ScoreParts) -> str:
+    """Say what each search had to say of a hit."""
+    said = [
+        _side("dense", parts.dense, parts.dense_rank),
+        _side("lexical", parts.lexical, parts.lexical_rank),
+        _side("re-ranked", parts.rerank, None),
+    ]
+    return ", ".join(filter(None, said)) or "no search explains this hit"
+
+
+def _side(name: str, score: float | None, rank: int | None) -> str:
+    if score is None and rank is None:
+        return ""
+    shown = name if score is None else f"{name} {score:.4g}"
+    return shown if rank is None else f"{shown} (rank {rank})"
