@@ -7,6 +7,7 @@ both take and give its arrays. The exceptions are in `rag_client.errors`.
 from rag_client.asynchronous.client import AsyncRagClient
 from rag_client.blocking.client import RagClient
 from rag_client.errors import RagClientError
+from rag_client.filters import Condition, Field
 from rag_client.models import (
     Chunk,
     Chunking,
@@ -26,8 +27,10 @@ __all__ = [
     "Chunk",
     "Chunking",
     "Collection",
+    "Condition",
     "Document",
     "DocumentRef",
+    "Field",
     "Fusion",
     "Hit",
     "IngestItem",
