@@ -23,8 +23,8 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rag_grpc.core.models import CollectionStats, StoreStats, StoreStatus
 from rag_grpc.core.ports import Store
+from rag_grpc.core.store_state import CollectionStats, StoreStats, StoreStatus
 
 STAGE_BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,

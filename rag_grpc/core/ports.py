@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,42 +17,20 @@ from numpy.typing import NDArray
 
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.models import (
-    Candidates,
     Chunk,
     Chunking,
     Collection,
     CollectionCounts,
     CollectionSpec,
-    DenseQuery,
     Document,
     DocumentMatch,
-    HitParts,
     MetadataDict,
     Outcome,
-    SearchResult,
-    Selected,
-    StoreStats,
-    StoreStatus,
     TextSpan,
     Write,
 )
-
-Select = Callable[[Candidates], Sequence[Selected]]
-"""Cut candidates to the hits of an answer: pure, fast, called in a search thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """One search: where, for what, how many candidates the selection wants, and what to bring back.
-
-    `candidates` is how many of the best chunks `select` must be given, where there are so many.
-    """
-
-    collection: Collection
-    dense: DenseQuery
-    candidates: int
-    select: Select
-    parts: HitParts = field(default_factory=HitParts)
+from rag_grpc.core.searches import Search, SearchResult
+from rag_grpc.core.store_state import StoreStats, StoreStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +260,8 @@ class Store(Protocol):
         """Answer searches, each by itself, in their order: a failure of one is its result.
 
         Hits stand in the order in which `select` put them. `dense.exact` must compare every vector.
-        Scores are those of the collection's metric: see Metric. Candidates stand by score, larger first,
-        then by chunk id.
+        Dense scores are those of the collection's metric: see Metric. Candidates of each side stand by
+        score, larger first, then by chunk id, and every one of them passes the search's filter.
         """
 
     async def embedding_key(self, collection: Collection, doc_id: str) -> bytes | None:

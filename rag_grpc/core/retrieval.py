@@ -22,15 +22,18 @@ from rag_grpc.core.models import (
     DEFAULT_COLLECTION,
     NO_EMBEDDER,
     Collection,
-    DenseQuery,
     Document,
-    Hit,
-    HitParts,
-    SearchResult,
-    SearchStrategy,
     Vector,
 )
-from rag_grpc.core.ports import ChunkPage, DocumentPage, Embedder, Search, Store, Telemetry
+from rag_grpc.core.ports import ChunkPage, DocumentPage, Embedder, Store, Telemetry
+from rag_grpc.core.searches import (
+    DenseQuery,
+    Hit,
+    HitParts,
+    Search,
+    SearchResult,
+    SearchStrategy,
+)
 from rag_grpc.core.selection import dense_selection
 from rag_grpc.core.vectors import check_vector
 
@@ -72,10 +75,10 @@ class _Asked:
     def search(self, vector: Vector) -> Search:
         query = self.query
         return Search(
-            collection=self.collection,
-            dense=DenseQuery(vector, ef=query.ef, exact=query.exact),
-            candidates=query.offset + query.top_k,
-            select=dense_selection(top_k=query.top_k, offset=query.offset, min_score=query.min_score),
+            self.collection,
+            query.offset + query.top_k,
+            dense_selection(top_k=query.top_k, offset=query.offset, min_score=query.min_score),
+            DenseQuery(vector, query.ef, query.exact),
             parts=query.parts,
         )
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag_grpc.core.models import Candidates, Selected
-from rag_grpc.core.ports import Select
+from rag_grpc.core.searches import Found, Select, Selected
 
 
 def dense_selection(*, top_k: int, offset: int = 0, min_score: float | None = None) -> Select:
@@ -14,7 +13,10 @@ def dense_selection(*, top_k: int, offset: int = 0, min_score: float | None = No
     Those that score below `min_score` are left out; ranks count from the first candidate.
     """
 
-    def select(candidates: Candidates) -> Sequence[Selected]:
+    def select(found: Found) -> Sequence[Selected]:
+        candidates = found.dense
+        if candidates is None:
+            return ()
         end = offset + top_k
         rows = zip(
             candidates.chunks[offset:end].tolist(),

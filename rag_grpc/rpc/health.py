@@ -15,8 +15,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2
 
-from rag_grpc.core.models import StoreStatus
 from rag_grpc.core.ports import Store
+from rag_grpc.core.store_state import StoreStatus
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 SERVING: int = health_pb2.HealthCheckResponse.SERVING

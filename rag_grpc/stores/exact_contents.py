@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_grpc.core.decisions import PutAction, check_revision, decide_put
-from rag_grpc.core.errors import DocumentNotFound, LimitExceeded
+from rag_grpc.core.errors import DocumentNotFound, LimitExceeded, NotConfigured
 from rag_grpc.core.hashing import canonical_metadata, content_hash
 from rag_grpc.core.metadata import patched
 from rag_grpc.core.models import (
@@ -33,12 +33,11 @@ from rag_grpc.core.models import (
     PreparedDocument,
     PutDocument,
     PutOutcome,
-    SearchResult,
-    SearchStrategy,
     VectorsNeeded,
     Write,
 )
-from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec, Search
+from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec
+from rag_grpc.core.searches import Found, Search, SearchResult, SearchStrategy
 from rag_grpc.stores.exact_matrix import ExactMatrix
 from rag_grpc.stores.stored_document import StoredDocument, version_of
 
@@ -193,12 +192,16 @@ class Contents:
     def search(self, search: Search) -> SearchResult:
         """Compare every vector, select, and bring back what was selected."""
         begin = time.perf_counter()
+        if search.dense is None:
+            raise NotConfigured("lexical search is not built yet")
         candidates = self._matrix.nearest(search.dense.vector, search.candidates)
-        selected = search.select(candidates)
+        selected = search.select(Found(candidates, None, self._matrix.rows_of))
         found = time.perf_counter()
         hits = tuple(self._by_key[each.document].hit(each, search.parts) for each in selected)
         stages = {"dense": found - begin, "fetch": time.perf_counter() - found}
-        return SearchResult(hits, SearchStrategy.EXACT, stages)
+        return SearchResult(
+            hits, SearchStrategy.EXACT, stages, more=len(candidates.chunks) == search.candidates
+        )
 
     def list_documents(
         self, *, after: str | None, limit: int, include_text: bool, max_bytes: int

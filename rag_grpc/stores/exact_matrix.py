@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_grpc.core.models import Candidates, Metric, Vector
+from rag_grpc.core.models import Metric, Vector
+from rag_grpc.core.searches import Candidates
 
 _FIRST_CAPACITY = 16
 
@@ -58,6 +59,10 @@ class ExactMatrix:
         chunks = self._chunks[live]
         order = np.lexsort((chunks, -scores))[:count]
         return Candidates(chunks[order], self._documents[live[order]], scores[order])
+
+    def rows_of(self, chunks: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the rows of these chunks, as they are compared: shape (n, dimension)."""
+        return self._rows[np.searchsorted(self._chunks[: self._size], chunks)]
 
     def _scores(self, vector: Vector) -> NDArray[np.float32]:
         rows = self._rows[: self._size]

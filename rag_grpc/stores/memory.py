@@ -22,17 +22,15 @@ from rag_grpc.core.models import (
     Collection,
     CollectionCounts,
     CollectionSpec,
-    CollectionStats,
     Document,
     DocumentMatch,
     Metric,
     Outcome,
-    SearchResult,
-    StoreStats,
-    StoreStatus,
     Write,
 )
-from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec, Search
+from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec
+from rag_grpc.core.searches import Search, SearchResult
+from rag_grpc.core.store_state import CollectionStats, StoreStats, StoreStatus
 from rag_grpc.stores.exact_contents import Contents
 
 

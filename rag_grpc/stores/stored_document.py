@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rag_grpc.core.decisions import StoredVersion
-from rag_grpc.core.models import Chunk, Document, Hit, HitParts, PreparedDocument, Selected
+from rag_grpc.core.models import Chunk, Document, PreparedDocument
+from rag_grpc.core.searches import Hit, HitParts, Selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,11 @@ class StoredDocument:
     def hit(self, selected: Selected, parts: HitParts) -> Hit:
         """One of its chunks as it is found."""
         return Hit(
-            doc_id=self.document.doc_id,
-            score=selected.score,
-            chunk=self.chunk(selected.chunk - self.first_chunk, text=parts.text, vector=parts.vectors),
-            title=self.document.title if parts.title else "",
-            packed_metadata=self.document.packed_metadata if parts.metadata else None,
-            dense=selected.dense,
-            dense_rank=selected.dense_rank,
+            self.document.doc_id,
+            self.chunk(selected.chunk - self.first_chunk, text=parts.text, vector=parts.vectors),
+            self.document.title if parts.title else "",
+            self.document.packed_metadata if parts.metadata else None,
+            *selected[2:],
         )
 
 

@@ -14,25 +14,28 @@ from numpy.typing import ArrayLike, NDArray
 
 from rag_grpc.core.hashing import canonical_metadata, content_hash, embedding_key
 from rag_grpc.core.models import (
-    Candidates,
     ChunkDraft,
     Chunking,
     Collection,
     CollectionSpec,
-    DenseQuery,
     DocumentDraft,
-    HitParts,
     MetadataDict,
     Metric,
     PreparedChunk,
     PreparedDocument,
     PutDocument,
     PutOutcome,
-    SearchResult,
-    Selected,
     TextSpan,
 )
-from rag_grpc.core.ports import Search, Store, Tokenizer
+from rag_grpc.core.ports import Store, Tokenizer
+from rag_grpc.core.searches import (
+    DenseQuery,
+    Found,
+    HitParts,
+    Search,
+    SearchResult,
+    Selected,
+)
 
 DIMENSION = 4
 
@@ -214,8 +217,10 @@ async def put(store: Store, collection: Collection, document: PreparedDocument) 
     return outcome
 
 
-def select_all(candidates: Candidates) -> list[Selected]:
-    """Every candidate, in its order."""
+def select_all(found: Found) -> list[Selected]:
+    """Every candidate of the dense side, in its order."""
+    candidates = found.dense
+    assert candidates is not None
     return [
         Selected(int(chunk), int(document), float(score), dense=float(score), dense_rank=rank)
         for rank, (chunk, document, score) in enumerate(
@@ -236,10 +241,10 @@ async def find(
     """Search once, for everything that is near, and wait for it."""
     search = Search(
         collection,
-        DenseQuery(np.asarray(vector, dtype=np.float32), exact=exact),
         candidates,
         select_all,
-        parts or HitParts(),
+        DenseQuery(np.asarray(vector, dtype=np.float32), exact=exact),
+        parts=parts or HitParts(),
     )
     (result,) = await store.search([search])
     assert isinstance(result, SearchResult), result

@@ -25,7 +25,6 @@ from rag_grpc.core.models import (
     Collection,
     DeleteRefs,
     DocumentRef,
-    HitParts,
     IngestStatus,
     Metric,
     PatchMetadata,
@@ -33,6 +32,7 @@ from rag_grpc.core.models import (
     PutDocument,
 )
 from rag_grpc.core.ports import Store
+from rag_grpc.core.searches import HitParts
 from tests.contracts.fakes import find, found_ids, prepared, put, spec, without_vectors
 from tests.contracts.store_model import check_any_history
 from tests.contracts.store_reads import (

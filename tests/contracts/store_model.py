@@ -32,7 +32,6 @@ from rag_grpc.core.models import (
     DeleteRefs,
     DocumentMatch,
     DocumentRef,
-    HitParts,
     IngestStatus,
     MetadataDict,
     Metric,
@@ -44,6 +43,7 @@ from rag_grpc.core.models import (
     Write,
 )
 from rag_grpc.core.ports import Store
+from rag_grpc.core.searches import HitParts
 from tests.contracts.fakes import JsonCodec, find, prepared, spec
 from tests.contracts.store_reads import oracle
 

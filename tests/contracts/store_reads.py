@@ -12,21 +12,25 @@ from numpy.typing import NDArray
 
 from rag_grpc.core.errors import CollectionNotFound, DocumentNotFound
 from rag_grpc.core.models import (
-    Candidates,
     Collection,
     DeleteRefs,
-    DenseQuery,
     DocumentRef,
-    HitParts,
     Metric,
     PreparedDocument,
     PutDocument,
+    Vector,
+)
+from rag_grpc.core.ports import ChunkPage, DocumentPage, Store
+from rag_grpc.core.searches import (
+    Candidates,
+    DenseQuery,
+    Found,
+    HitParts,
+    Search,
     SearchResult,
     SearchStrategy,
     Selected,
-    Vector,
 )
-from rag_grpc.core.ports import ChunkPage, DocumentPage, Search, Store
 from tests.contracts.fakes import find, found_ids, prepared, put, select_all, spec
 
 # By UTF-8 bytes, which is by code points. UTF-16 units would put U+1F600 before U+FF61, and a locale or
@@ -334,14 +338,15 @@ class SearchContract:
             await put(store, collection, prepared(f"d{place}", [[1, 0, 0, 0], [0, 1, 0, 0]]))
         seen: list[Candidates] = []
 
-        def select(candidates: Candidates) -> Sequence[Selected]:
-            seen.append(candidates)
-            return select_all(candidates)
+        def select(found: Found) -> Sequence[Selected]:
+            assert found.dense is not None
+            seen.append(found.dense)
+            return select_all(found)
 
         vector = np.array([1, 0, 0, 0], np.float32)
         for exact in (True, False):
             for wanted in (5, 12, 20, 100):
-                await store.search([Search(collection, DenseQuery(vector, exact=exact), wanted, select)])
+                await store.search([Search(collection, wanted, select, DenseQuery(vector, exact=exact))])
         for candidates, wanted in zip(seen, [5, 12, 20, 100] * 2, strict=True):
             assert len(candidates.chunks) == min(wanted, 24)
             assert candidates.chunks.dtype == np.int64
@@ -375,11 +380,11 @@ class SearchContract:
         for place in range(4):
             await put(store, collection, prepared(f"d{place}", [1, place, 0, 0]))
 
-        def select(candidates: Candidates) -> Sequence[Selected]:
-            backwards = select_all(candidates)[::-1]
+        def select(found: Found) -> Sequence[Selected]:
+            backwards = select_all(found)[::-1]
             return [each._replace(score=float(rank), dense=None) for rank, each in enumerate(backwards[:3])]
 
-        search = Search(collection, DenseQuery(np.array([1, 0, 0, 0], np.float32)), 10, select)
+        search = Search(collection, 10, select, DenseQuery(np.array([1, 0, 0, 0], np.float32)))
         (result,) = await store.search([search])
         assert isinstance(result, SearchResult)
         assert [(hit.doc_id, hit.score, hit.dense, hit.dense_rank) for hit in result.hits] == [
@@ -427,7 +432,7 @@ class SearchContract:
         await put(store, other, prepared("c", [2, 2]))
 
         def search(where: Collection, *values: float) -> Search:
-            return Search(where, DenseQuery(np.array(values, np.float32)), 1, select_all)
+            return Search(where, 1, select_all, DenseQuery(np.array(values, np.float32)))
 
         results = await store.search(
             [

@@ -16,16 +16,16 @@ from rag_grpc.core.models import (
     CollectionCounts,
     DeleteMatches,
     DeleteRefs,
-    DenseQuery,
     DocumentRef,
     Metric,
     PatchMetadata,
     PutDocument,
     PutOutcome,
-    StoreStatus,
     Write,
 )
-from rag_grpc.core.ports import Search, Store
+from rag_grpc.core.ports import Store
+from rag_grpc.core.searches import DenseQuery, Search
+from rag_grpc.core.store_state import StoreStatus
 from tests.contracts.fakes import find, found_ids, prepared, put, select_all, spec
 
 NOWHERE = Collection(
@@ -77,7 +77,7 @@ def calls(store: Store, collection: Collection) -> dict[str, Callable[[], Awaita
 
 
 def nearest(collection: Collection) -> Search:
-    return Search(collection, DenseQuery(np.array([1, 0, 0, 0], np.float32)), 1, select_all)
+    return Search(collection, 1, select_all, DenseQuery(np.array([1, 0, 0, 0], np.float32)))
 
 
 class StateContract:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from rag_grpc.core.models import StoreStatus
+from rag_grpc.core.store_state import StoreStatus
 from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.stores.memory import MemoryStore
 

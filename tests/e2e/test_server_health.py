@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rag_grpc.app import RunningServer, listening_server
 from rag_grpc.cli import main
-from rag_grpc.core.models import StoreStatus
+from rag_grpc.core.store_state import StoreStatus
 from rag_grpc.settings import Settings
 from ragapi.v1 import health_service_pb2, health_service_pb2_grpc, retrieval_service_pb2_grpc
 from ragapi.v1.retrieval_service_pb2 import CountDocumentsRequest

@@ -11,7 +11,12 @@ from typing import Any
 import apsw
 
 from rag_grpc.core.errors import CollectionExists, StorageFault
-from rag_grpc.core.models import Chunking, Collection, CollectionSpec, Metric
+from rag_grpc.core.models import (
+    Chunking,
+    Collection,
+    CollectionSpec,
+    Metric,
+)
 from rag_grpc.stores.embedded.effects import Counters
 
 COLUMNS = "id, uid, name, embedder, embedder_fingerprint, dimension, metric, chunking, language, create_time"

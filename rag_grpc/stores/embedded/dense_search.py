@@ -14,12 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_grpc.core.models import Candidates, Metric, SearchStrategy
+from rag_grpc.core.models import Metric
+from rag_grpc.core.searches import Candidates, SearchStrategy
 from rag_grpc.stores.embedded.graph import Graph, scores_of
 from rag_grpc.stores.embedded.vector_file import Ids, Rows, Slots
 
 BLOCK_VALUES = 4_000_000
 """Numbers compared at a time, 16 MB: large enough for the product, small enough for memory."""
+
+ORDINARY_SQUARES = (1e-24, 1e30)
+"""Squared norms that float32 holds with all its digits: no part of such a sum that matters is lost."""
 
 Scores = NDArray[np.float32]
 
@@ -45,20 +49,28 @@ class Found:
 def comparable(vectors: Rows, metric: Metric) -> Rows:
     """Return rows as they are compared: normalised for cosine. Shape (n, dimension), float32, contiguous.
 
-    Norms are taken in float64, so that no vector of finite numbers over- or underflows.
+    Where a square over- or underflows in float32, norms are taken in float64, which no finite vector leaves.
     """
     if metric is not Metric.COSINE:
         return np.ascontiguousarray(vectors, dtype=np.float32)
+    squares = np.einsum("ij,ij->i", vectors, vectors)
+    if len(squares) and ORDINARY_SQUARES[0] < squares.min() and squares.max() < ORDINARY_SQUARES[1]:
+        return np.ascontiguousarray(vectors / np.sqrt(squares)[:, None], dtype=np.float32)
     wide = vectors.astype(np.float64)
     norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     return np.asarray(wide / norms[:, None], dtype=np.float32)
 
 
-def search(view: DenseView, queries: Rows, *, k: int, ef: int, exact: bool) -> list[Found]:
+def vectors_of(view: DenseView, chunks: Ids) -> Rows:
+    """Return the comparable rows of chunks that live in this view: shape (n, dimension)."""
+    return np.asarray(view.slots.rows[view.slots.slots_of(chunks)])
+
+
+def search(view: DenseView, queries: Rows, *, k: int, ef: int, exact: bool, threads: int = 1) -> list[Found]:
     """Find the `k` best chunks for each row of `queries` (n, dimension), which are comparable rows."""
     if exact or view.graph is None:
         return [Found(each, SearchStrategy.EXACT) for each in _exact(view, queries, k)]
-    labels, distances, covered = view.graph.nearest(queries, max(k, ef))
+    labels, distances, covered = view.graph.nearest(queries, max(k, ef), threads=threads)
     found = _as_they_are(view, labels, distances, k, covered)
     if found is not None:
         return found

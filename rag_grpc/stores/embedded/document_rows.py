@@ -8,7 +8,12 @@ from typing import Any
 import apsw
 
 from rag_grpc.core.errors import DocumentNotFound
-from rag_grpc.core.models import Chunk, Collection, Document, DocumentMatch
+from rag_grpc.core.models import (
+    Chunk,
+    Collection,
+    Document,
+    DocumentMatch,
+)
 from rag_grpc.core.ports import ChunkPage, DocumentPage
 from rag_grpc.stores.embedded.hit_rows import headings_of, vector_of
 

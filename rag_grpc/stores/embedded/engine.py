@@ -12,8 +12,10 @@ import apsw
 import structlog
 
 from rag_grpc.core.errors import CollectionNotFound, StorageFault
-from rag_grpc.core.models import CollectionCounts, CollectionSpec, CollectionStats, StoreStats
-from rag_grpc.core.ports import MetadataCodec, Search, Telemetry
+from rag_grpc.core.models import CollectionCounts, CollectionSpec
+from rag_grpc.core.ports import MetadataCodec, Telemetry
+from rag_grpc.core.searches import Search
+from rag_grpc.core.store_state import CollectionStats, StoreStats
 from rag_grpc.stores.embedded.collection_rows import CollectionRow, insert_collection, read_collections
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer

@@ -33,6 +33,9 @@ GROWTH = 1.5
 EMPTY_SLOTS = 1024
 """Slots that a graph is made with beyond its rows; an empty one costs some 45 bytes."""
 
+QUERIES_A_THREAD = 8
+"""From so many queries for each thread on, several threads answer a batch."""
+
 
 class FairLock:
     """Many searches or one change, and neither starves the other."""
@@ -155,7 +158,9 @@ class Graph:
                 self._index.mark_deleted(label)
             self.marked += len(ids)
 
-    def nearest(self, queries: Rows, k: int) -> tuple[list[Ids], list[NDArray[np.float32]], int]:
+    def nearest(
+        self, queries: Rows, k: int, *, threads: int = 1
+    ) -> tuple[list[Ids], list[NDArray[np.float32]], int]:
         """Find up to `k` chunks for each row of `queries` (n, dimension), nearest first.
 
         Returns ids and hnswlib's distances, row for row, and the slots that were covered. A row whose search
@@ -171,7 +176,9 @@ class Graph:
                 none = np.empty(0, dtype=np.int64)
                 return [none] * len(queries), [np.empty(0, dtype=np.float32)] * len(queries), covered
             try:
-                labels, distances = self._index.knn_query(queries, k=k, num_threads=1)
+                labels, distances = self._index.knn_query(
+                    queries, k=k, num_threads=_threads(len(queries), threads)
+                )
             except RuntimeError:
                 return *self._one_by_one(queries, k), covered
         return list(labels.astype(np.int64)), list(distances), covered
@@ -203,6 +210,11 @@ class Graph:
         """Estimate what the graph takes in memory, to know whether a second one would fit."""
         m = int(self._index.M)
         return len(self) * (8 * m + 4 * self.dimension + 150)
+
+
+def _threads(queries: int, threads: int) -> int:
+    # hnswlib makes new threads for each call, which pays from some milliseconds of work on.
+    return threads if queries >= QUERIES_A_THREAD * threads else 1
 
 
 def scores_of(distances: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:

@@ -18,7 +18,8 @@ import apsw
 import numpy as np
 
 from rag_grpc.core.errors import StorageFault
-from rag_grpc.core.models import Chunk, Hit, HitParts, Selected, Vector
+from rag_grpc.core.models import Chunk, Vector
+from rag_grpc.core.searches import Hit, HitParts, Selected
 
 ROWS_A_STATEMENT = 100
 
@@ -72,16 +73,16 @@ def _hits(
     parts: HitParts,
 ) -> tuple[Hit, ...] | StorageFault:
     hits = []
-    for chunk_id, _, score, dense, dense_rank in selected:
-        row = rows.get(chunk_id)
+    for each in selected:
+        row = rows.get(each.chunk)
         if row is None:
-            return StorageFault(f"chunk {chunk_id} was found, but is not in the database")
+            return StorageFault(f"chunk {each.chunk} was found, but is not in the database")
         _, ordinal, start, end, headings, text, vector, key, doc_id, revision, title, metadata = row
         if revision > seq:
             title, metadata = _past(reader, key, seq, parts)
         place = headings_of(headings) if headings else ()
         chunk = Chunk(ordinal, text, start, end, place, None if vector is None else vector_of(vector))
-        hits.append(Hit(doc_id, score, chunk, title, metadata, dense, dense_rank))
+        hits.append(Hit(doc_id, chunk, title, metadata, *each[2:]))
     return tuple(hits)
 
 

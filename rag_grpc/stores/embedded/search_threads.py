@@ -1,10 +1,15 @@
-"""The threads that search: a free one takes its share of what waits.
+"""The threads that search, and those that read.
 
 *Natural batching*: no timer, no batch size to tune. A lone query is taken at once,
-alone; under load the queries that came in while a thread was busy are answered
+alone; under load the queries that came in while the thread was busy are answered
 together, which saves what a call into the graph, a hop between threads and a look
-at the database cost. Exact scans take long, so they form batches of their own, and
-none of the others waits behind one in the same batch.
+at the database cost.
+
+One thread answers all searches that go through a graph alone, and lets hnswlib use
+every processor where a batch is large. A thread for each processor was slower by half:
+Python runs one thread at a time, so several searchers make small batches and stand in
+each other's way, and in the event loop's. What takes long (exact scans, filters) and
+reads have threads of their own, so that no query through a graph waits behind them.
 """
 
 from __future__ import annotations
@@ -16,52 +21,60 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import perf_counter
+from typing import NamedTuple, TypeAlias
 
 import apsw
-import numpy as np
 import structlog
 
 from rag_grpc.core.errors import NotReady, RagError, StorageFault
-from rag_grpc.core.models import Hit, SearchResult, SearchStrategy
-from rag_grpc.core.ports import Search, Telemetry
+from rag_grpc.core.ports import Telemetry
+from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
-from rag_grpc.stores.embedded.dense_search import comparable, search
-from rag_grpc.stores.embedded.hit_rows import read_hits
+from rag_grpc.stores.embedded.view_search import Result, alike, answer
 
 log = structlog.get_logger(__name__)
 
 BATCH_SEARCHES = 64
 
-Result = SearchResult | RagError
-Work = Callable[[apsw.Connection], object]
+Work: TypeAlias = Callable[[apsw.Connection], object]
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
     """Searches of one call; the future is resolved when all have a result."""
 
-    searches: Sequence[Search]
     future: asyncio.Future[list[Result]]
-    results: list[Result | None] = field(default_factory=list)
-    missing: int = 0
+    results: list[Result | None]
+    missing: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Item:
+class _Item(NamedTuple):
     """One search of a job."""
 
     job: _Job
     place: int
+    search: Search
 
-    @property
-    def search(self) -> Search:
-        """The search itself."""
-        return self.job.searches[self.place]
+
+@dataclass(slots=True, eq=False)
+class _Desk:
+    """What some threads take their work from, and how they are woken."""
+
+    threads: int
+    searches: deque[_Item] = field(default_factory=deque)
+    reads: deque[tuple[Work, asyncio.Future[object]]] = field(default_factory=deque)
+    # Only wakes: a condition variable would be Python code, on the event loop, for each query.
+    wake: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
+
+    def wake_up(self, items: int) -> None:
+        """Wake as many threads as there are new items for."""
+        # With a wake for every thread in the queue, whoever would sleep next looks once more before it does.
+        for _ in range(min(items, self.threads - self.wake.qsize())):
+            self.wake.put(None)
 
 
 class SearchThreads:
-    """A queue of searches and reads, and the threads that empty it, each with a reader of its own."""
+    """Queues of searches and reads, and the threads that empty them, each with a reader of its own."""
 
     def __init__(
         self,
@@ -77,15 +90,14 @@ class SearchThreads:
         self._state_of = state_of
         self._telemetry = telemetry
         self._ef = ef
-        self._searches: deque[_Item] = deque()
-        self._exact: deque[_Item] = deque()
-        self._reads: deque[tuple[Work, asyncio.Future[object]]] = deque()
-        # Only wakes: a condition variable would be Python code, on the event loop, for each query.
-        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._processors = threads
+        self._quick = _Desk(1)
+        self._slow = _Desk(threads)
         self._stopping = False
         self._threads = [
-            threading.Thread(target=self._run, name=f"search-{number}", daemon=True)
-            for number in range(threads)
+            threading.Thread(target=self._run, args=(desk,), name=f"{name}-{number}", daemon=True)
+            for desk, name in ((self._quick, "search"), (self._slow, "read"))
+            for number in range(desk.threads)
         ]
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -98,8 +110,9 @@ class SearchThreads:
     def stop(self) -> None:
         """Answer what waits and end the threads. Blocks."""
         self._stopping = True
-        for _ in self._threads:
-            self._wake.put(None)
+        for desk in (self._quick, self._slow):
+            for _ in range(desk.threads):
+                desk.wake.put(None)
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
@@ -107,70 +120,56 @@ class SearchThreads:
     @property
     def waiting(self) -> int:
         """Searches that wait. Any thread."""
-        return len(self._searches) + len(self._exact)
+        return len(self._quick.searches) + len(self._slow.searches)
 
     # -- event loop
 
     def search(self, searches: Sequence[Search]) -> asyncio.Future[list[Result]]:
         """Queue the searches of one call."""
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        job = _Job(searches, future, [None] * len(searches), len(searches))
-        if not searches:
+        count = len(searches)
+        if not count:
             future.set_result([])
             return future
-        for place, each in enumerate(searches):
-            (self._exact if each.dense.exact else self._searches).append(_Item(job, place))
-        self._wake_up(len(searches))
+        job = _Job(future, [None] * count, count)
+        for place, search in enumerate(searches):
+            desk = self._slow if _takes_long(search) else self._quick
+            desk.searches.append(_Item(job, place, search))
+        self._quick.wake_up(len(self._quick.searches))
+        self._slow.wake_up(len(self._slow.searches))
         return future
 
     def read(self, work: Work) -> asyncio.Future[object]:
         """Run `work` with a reader, inside one read transaction: all that it reads is of one moment."""
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._reads.append((work, future))
-        self._wake_up(1)
+        self._slow.reads.append((work, future))
+        self._slow.wake_up(1)
         return future
 
-    def _wake_up(self, items: int) -> None:
-        # With a wake for every thread in the queue, whoever would sleep next looks once more before it does.
-        for _ in range(min(items, len(self._threads) - self._wake.qsize())):
-            self._wake.put(None)
+    # -- threads
 
-    # -- search threads
-
-    def _run(self) -> None:
+    def _run(self, desk: _Desk) -> None:
         reader = self._open_reader()
         try:
             while True:
                 # What waits is looked at before and after each wake, so that no wake is needed for all of it.
-                if not (self._reads or self._searches or self._exact):
+                if not (desk.reads or desk.searches):
                     if self._stopping:
                         return
-                    self._wake.get()
-                self._work(reader)
+                    desk.wake.get()
+                self._work(desk, reader)
         finally:
             reader.close()
 
-    def _work(self, reader: apsw.Connection) -> None:
+    def _work(self, desk: _Desk, reader: apsw.Connection) -> None:
         """Do one read or one batch, if another thread has left any."""
         try:
-            work, future = self._reads.popleft()
+            work, future = desk.reads.popleft()
         except IndexError:
-            if batch := self._share():
+            if batch := _share(desk):
                 self._answer(reader, batch)
         else:
             self._read(reader, work, future)
-
-    def _share(self) -> list[_Item]:
-        """Take this thread's share of what waits; what nobody waits for any more is dropped."""
-        waiting = self._searches or self._exact
-        share = min(-(-len(waiting) // len(self._threads)), BATCH_SEARCHES)
-        taken: list[_Item] = []
-        with suppress(IndexError):  # another thread may be quicker
-            while len(taken) < share:
-                item = waiting.popleft()
-                if not item.job.future.cancelled():
-                    taken.append(item)
-        return taken
 
     def _read(self, reader: apsw.Connection, work: Work, future: asyncio.Future[object]) -> None:
         if future.cancelled():
@@ -187,61 +186,44 @@ class SearchThreads:
 
     def _answer(self, reader: apsw.Connection, batch: list[_Item]) -> None:
         self._telemetry.batch("search", len(batch))
-        answered: list[tuple[_Item, Result]] = []
         groups: dict[object, list[_Item]] = defaultdict(list)
         for item in batch:
-            asked = item.search
-            dense = asked.dense
-            key = (asked.collection.id, asked.candidates, dense.ef, dense.exact, asked.parts)
-            groups[key].append(item)
+            groups[alike(item.search)].append(item)
+        answered: list[tuple[_Item, Result]] = []
         for items in groups.values():
-            try:
-                answered += self._answer_group(reader, items)
-            except RagError as error:
-                answered += [(item, error) for item in items]
-            except Exception as error:
-                log.exception("search_failed", searches=len(items))
-                fault = StorageFault(f"the search failed: {type(error).__name__}")
-                answered += [(item, fault) for item in items]
+            answered += zip(items, self._answer_group(reader, items), strict=True)
         self._call(_settle, answered)
 
-    def _answer_group(self, reader: apsw.Connection, items: list[_Item]) -> list[tuple[_Item, Result]]:
-        """Answer searches of one collection that ask for the same; a stage takes all of them its time."""
-        first = items[0].search
-        with self._state_of(first).hold() as view:
-            started = perf_counter()
-            metric = first.collection.metric
-            queries = comparable(np.stack([item.search.dense.vector for item in items]), metric)
-            found = search(
-                view.dense,
-                queries,
-                k=first.candidates,
-                ef=first.dense.ef or self._ef,
-                exact=first.dense.exact,
-            )
-            dense_seconds = perf_counter() - started
-            selections = [
-                item.search.select(each.candidates) for item, each in zip(items, found, strict=True)
-            ]
-            hits = read_hits(reader, selections, view.seq, first.parts)
-        stages = {"dense": dense_seconds, "fetch": perf_counter() - started - dense_seconds}
-        return [
-            (item, _result(got, each.strategy, stages))
-            for item, each, got in zip(items, found, hits, strict=True)
-        ]
+    def _answer_group(self, reader: apsw.Connection, items: list[_Item]) -> Sequence[Result]:
+        searches = [item.search for item in items]
+        try:
+            with self._state_of(searches[0]).hold() as view:
+                return answer(reader, view, searches, ef=self._ef, threads=self._processors)
+        except RagError as error:
+            return [error] * len(items)
+        except Exception as error:
+            log.exception("search_failed", searches=len(items))
+            return [StorageFault(f"the search failed: {type(error).__name__}")] * len(items)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
-def _result(
-    hits: tuple[Hit, ...] | StorageFault, strategy: SearchStrategy, stages: dict[str, float]
-) -> Result:
-    if isinstance(hits, StorageFault):
-        log.error("search_rows_missing", error=hits.message)
-        return hits
-    return SearchResult(hits, strategy, stages)
+def _takes_long(search: Search) -> bool:
+    return search.filter is not None or (search.dense is not None and search.dense.exact)
+
+
+def _share(desk: _Desk) -> list[_Item]:
+    """Take a thread's share of what waits; what nobody waits for any more is dropped."""
+    share = min(-(-len(desk.searches) // desk.threads), BATCH_SEARCHES)
+    taken: list[_Item] = []
+    with suppress(IndexError):  # another thread may be quicker
+        while len(taken) < share:
+            item = desk.searches.popleft()
+            if not item.job.future.cancelled():
+                taken.append(item)
+    return taken
 
 
 def _deliver(future: asyncio.Future[object], result: object) -> None:
@@ -254,9 +236,8 @@ def _deliver(future: asyncio.Future[object], result: object) -> None:
 
 
 def _settle(answered: list[tuple[_Item, Result]]) -> None:
-    for item, result in answered:
-        job = item.job
-        job.results[item.place] = result
+    for (job, place, _), result in answered:
+        job.results[place] = result
         job.missing -= 1
         if not job.missing and not job.future.done():
             job.future.set_result(

@@ -28,12 +28,11 @@ from rag_grpc.core.models import (
     Document,
     DocumentMatch,
     Outcome,
-    SearchResult,
-    StoreStats,
-    StoreStatus,
     Write,
 )
-from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec, Search, Telemetry
+from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec, Telemetry
+from rag_grpc.core.searches import Search, SearchResult
+from rag_grpc.core.store_state import StoreStats, StoreStatus
 from rag_grpc.stores.embedded import document_rows
 from rag_grpc.stores.embedded.collection_rows import drop_collection
 from rag_grpc.stores.embedded.collection_state import CollectionState

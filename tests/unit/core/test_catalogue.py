@@ -18,7 +18,12 @@ from rag_grpc.core.errors import (
 )
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
-from rag_grpc.core.models import Chunking, CollectionCounts, CollectionSpec, Metric
+from rag_grpc.core.models import (
+    Chunking,
+    CollectionCounts,
+    CollectionSpec,
+    Metric,
+)
 from rag_grpc.stores.memory import MemoryStore
 from tests.contracts.fakes import JsonCodec, LetterEmbedder, prepared, put
 

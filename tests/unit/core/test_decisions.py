@@ -8,7 +8,13 @@ import pytest
 
 from rag_grpc.core.decisions import PutAction, StoredVersion, check_revision, decide_put
 from rag_grpc.core.errors import RevisionMismatch
-from rag_grpc.core.models import Chunking, Collection, Metric, PreparedDocument, PutDocument
+from rag_grpc.core.models import (
+    Chunking,
+    Collection,
+    Metric,
+    PreparedDocument,
+    PutDocument,
+)
 from tests.contracts.fakes import prepared, without_vectors
 
 COLLECTION = Collection(1, "u", "c", "none", "", 4, Metric.COSINE, Chunking(), "", 1)

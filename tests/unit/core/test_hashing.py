@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from rag_grpc.core.hashing import canonical_metadata, canonical_vector, content_hash, embedding_key
-from rag_grpc.core.models import ChunkDraft, Chunking, DocumentDraft, MetadataDict
+from rag_grpc.core.models import (
+    ChunkDraft,
+    Chunking,
+    DocumentDraft,
+    MetadataDict,
+)
 
 DRAFT = DocumentDraft("a", text="text", title="title")
 CHUNKED = replace(DRAFT, chunks=(ChunkDraft("one", 0, 3, np.array([1, 0], np.float32)), ChunkDraft("two")))

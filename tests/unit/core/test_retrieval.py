@@ -21,9 +21,9 @@ from rag_grpc.core.errors import (
     RevisionMismatch,
 )
 from rag_grpc.core.limits import Limits
-from rag_grpc.core.models import Collection, HitParts, SearchResult, SearchStrategy
-from rag_grpc.core.ports import Search
+from rag_grpc.core.models import Collection
 from rag_grpc.core.retrieval import Query, QueryResult, Retrieval
+from rag_grpc.core.searches import HitParts, Search, SearchResult, SearchStrategy
 from rag_grpc.stores.memory import MemoryStore
 from tests.contracts.fakes import JsonCodec, LetterEmbedder, Records, prepared, put, spec
 

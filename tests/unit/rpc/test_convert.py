@@ -20,14 +20,13 @@ from rag_grpc.core.models import (
     Collection,
     CollectionCounts,
     Document,
-    Hit,
     IngestStatus,
     JsonValue,
     Metric,
     PutOutcome,
-    SearchStrategy,
 )
 from rag_grpc.core.retrieval import QueryResult
+from rag_grpc.core.searches import Hit, SearchStrategy
 from rag_grpc.rpc import convert, convert_collection, convert_ingestion, convert_retrieval
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import collection_service_pb2 as collection_pb

@@ -2,7 +2,7 @@
 
 from grpc_health.v1 import health_pb2
 
-from rag_grpc.core.models import StoreStatus
+from rag_grpc.core.store_state import StoreStatus
 from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.rpc.health import NOT_SERVING, SERVING, Health
 from rag_grpc.stores.memory import MemoryStore

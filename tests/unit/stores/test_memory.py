@@ -8,7 +8,13 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from rag_grpc.core.models import DeleteRefs, DocumentRef, PutDocument, PutOutcome, Write
+from rag_grpc.core.models import (
+    DeleteRefs,
+    DocumentRef,
+    PutDocument,
+    PutOutcome,
+    Write,
+)
 from rag_grpc.stores.memory import MemoryStore
 from tests.contracts.fakes import JsonCodec, found_ids, prepared, put, spec
 

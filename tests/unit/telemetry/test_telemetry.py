@@ -5,7 +5,7 @@ import time
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rag_grpc.core.models import CollectionStats, StoreStats, StoreStatus
+from rag_grpc.core.store_state import CollectionStats, StoreStats, StoreStatus
 from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.stores.memory import MemoryStore
 from rag_grpc.telemetry import TOLD_APART, PrometheusTelemetry, StoreCollector

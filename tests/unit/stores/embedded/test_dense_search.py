@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag_grpc.core.models import Chunking, Collection, Metric, SearchStrategy
+from rag_grpc.core.models import Chunking, Collection, Metric
+from rag_grpc.core.searches import SearchStrategy
 from rag_grpc.stores.embedded.dense_index import Born, DenseIndex, Died, IndexParameters
 from rag_grpc.stores.embedded.dense_search import DenseView, Found, comparable, search
 from rag_grpc.stores.embedded.vector_file import Rows

@@ -19,9 +19,9 @@ from rag_grpc.core.models import (
     Outcome,
     PatchMetadata,
     PutDocument,
-    StoreStatus,
     Write,
 )
+from rag_grpc.core.store_state import StoreStatus
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.engine import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 from rag_grpc.core.models import (
-    Candidates,
     Collection,
     DeleteRefs,
-    DenseQuery,
     DocumentRef,
     PatchMetadata,
+)
+from rag_grpc.core.searches import (
+    DenseQuery,
+    Found,
+    Search,
     SearchResult,
     Selected,
 )
-from rag_grpc.core.ports import Search
 from rag_grpc.stores.embedded import housekeeping
 from rag_grpc.stores.embedded.engine import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
@@ -57,13 +59,13 @@ class HeldSearch:
     def __init__(self) -> None:
         self.inside, self.leave = threading.Event(), threading.Event()
 
-    def select(self, candidates: Candidates) -> list[Selected]:
+    def select(self, found: Found) -> list[Selected]:
         self.inside.set()
         assert self.leave.wait(30)
-        return select_all(candidates)
+        return select_all(found)
 
     def of(self, collection: Collection) -> Search:
-        return Search(collection, DenseQuery(np.ones(4, dtype=np.float32)), 100, self.select)
+        return Search(collection, 100, self.select, DenseQuery(np.ones(4, dtype=np.float32)))
 
 
 async def test_what_a_search_still_sees_is_kept_and_then_goes(

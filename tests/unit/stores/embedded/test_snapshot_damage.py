@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag_grpc.core.models import SearchStrategy
+from rag_grpc.core.searches import SearchStrategy
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.engine import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
