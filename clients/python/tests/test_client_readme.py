@@ -20,7 +20,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["sync", "asyncio"])
+@pytest.mark.parametrize("program", PROGRAMS, ids=["sync", "asyncio", "filters"])
 def test_a_program_runs(server: ScriptedServer, program: str) -> None:
     server.hits = [retrieval_pb.Hit(doc_id="doc_1", score=1.0)]
     here = program.replace("127.0.0.1:50051", server.target)
