@@ -17,7 +17,16 @@ from rag_client.cli import (
     server_commands,
 )
 from rag_client.cli.exit_codes import ExitCode, exit_code
-from rag_client.cli.options import DEFAULT_SERVER, Server, Timeout
+from rag_client.cli.options import (
+    DEFAULT_SERVER,
+    ApiKey,
+    CaFile,
+    Credentials,
+    Server,
+    Timeout,
+    Tls,
+    credentials,
+)
 from rag_client.cli.output import printable
 from rag_client.errors import RagClientError
 from rag_client.version import __version__
@@ -39,6 +48,7 @@ app.command("ingest", epilog=EPILOG)(ingest.ingest)
 app.command("query", epilog=EPILOG)(search.query)
 app.command("get")(document_commands.get)
 app.command("list")(document_commands.list_documents)
+app.command("update-metadata")(document_commands.update_metadata)
 app.command("delete")(document_commands.delete)
 app.command("reembed")(reembedding.reembed)
 app.add_typer(collection_commands.app, name="collections")
@@ -58,6 +68,9 @@ def options(
     *,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
+    tls: Tls = False,
+    ca_file: CaFile = None,
+    api_key: ApiKey = "",
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the release.")
     ] = False,
@@ -66,6 +79,7 @@ def options(
     del version  # its callback has answered
     # --server and --timeout may stand before the command or behind it, where they win. The command is
     # parsed after this, and takes from the environment what it was not given.
+    credentials.set(Credentials(tls, ca_file, api_key))
     os.environ["RAG_SERVER"] = server
     if timeout is not None:
         os.environ["RAG_TIMEOUT"] = str(timeout)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json as json_module
+from typing import Annotated, Any
 
 import typer
 
@@ -69,6 +70,56 @@ def list_documents(
             ["doc_id", "chunks", "revision", "title"],
             ([each.doc_id, each.chunk_count, each.revision, each.title] for each in documents),
         )
+
+
+def update_metadata(
+    doc_id: Annotated[str, typer.Argument(help="The document's id.")],
+    changes: Annotated[list[str], typer.Argument(help="The changes.", metavar="KEY=VALUE...")],
+    *,
+    collection: CollectionName = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Keep no other key.")] = False,
+    expected_revision: Annotated[
+        int | None, typer.Option(min=0, help="Only if the document has this revision.")
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Change a document's metadata; nothing is embedded again.
+
+    A VALUE is JSON where it is that: 12, true, ["a", "b"], {"name": "me"}, "12" for the text 12. Anything
+    else is the text itself. Objects are merged, and null removes a key.
+    """
+    metadata = _metadata(changes)
+    output = Output(as_json=json)
+    with connect(server, timeout) as client:
+        updated = client.update_metadata(
+            doc_id, metadata, collection=collection, replace=replace, expected_revision=expected_revision
+        )
+    if json:
+        output.json(updated)
+    else:
+        output.line(f"{doc_id}  revision {updated.revision}")
+        output.line(as_json(updated.metadata), style="dim")
+
+
+def _metadata(changes: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not (key and equals):
+            raise typer.BadParameter(f"{change} is not KEY=VALUE", param_hint="KEY=VALUE")
+        if key in found:
+            raise typer.BadParameter(f"{key} stands twice", param_hint="KEY=VALUE")
+        try:
+            found[key] = json_module.loads(value, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def delete(
