@@ -70,7 +70,9 @@ def test_ingest_counts_and_names(ragctl: Run, server: ScriptedServer, corpus: Pa
     )
     code, out, err = ragctl("ingest", str(tmp_path), "--batch", "2")
     assert code == 1
-    assert out.endswith("4 created, 0 replaced, 0 unchanged, 1 failed, 1 skipped\n")
+    named, counts = out.splitlines()
+    assert named == "failed: d3"
+    assert counts.endswith("4 created, 0 replaced, 0 unchanged, 1 failed, 1 skipped")
     assert "failed d3: INVALID_FIELD: wrong; document.text: more" in err
     assert "a.png: not text" in err
     code, out, _ = ragctl("ingest", str(corpus), "--json", "--prefix", "p/")

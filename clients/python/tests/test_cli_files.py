@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rag_client import Chunk, Document
-from rag_client.cli.files import NothingThereError, SourceFile, find
-from rag_client.cli.html_text import decode_html, html_text
-from rag_client.cli.reading import Reader, Unread, decoded, json_document, markdown_title
+from rag_client.cli.files import Finder, NothingThereError, Place, SourceFile, Unread
+from rag_client.cli.json_lines import json_document
+from rag_client.cli.readers.html import decode_html, html_text
+from rag_client.cli.readers.markdown import markdown_title
+from rag_client.cli.readers.plain import decoded
+from rag_client.cli.reading import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +39,10 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ids(paths: Iterable[str], root: Path | str = ".") -> list[str]:
-    return [file.doc_id for file in find(paths, Path(root))]
+    unread: list[Unread] = []
+    found = [file.doc_id for file in Finder(Path(root), report=unread.append).find(paths)]
+    assert unread == []
+    return found
 
 
 ALL = ["docs/a.md", "docs/b.md", "docs/deep/c.txt"]
@@ -77,10 +83,14 @@ def test_a_path_that_names_nothing_is_an_error(path: str) -> None:
         ids([path])
 
 
-def read(*paths: Path, prefix: str = "") -> tuple[list[Document], list[Unread]]:
+def at(path: Path, name: str = "") -> SourceFile:
+    return SourceFile(path, Place("here", name or path.name), path.stat().st_size, 1_700_000_000.9)
+
+
+def read(*paths: Path, prefix: str = "", mark_lines: bool = False) -> tuple[list[Document], list[Unread]]:
     unread: list[Unread] = []
-    reader = Reader(unread.append, prefix=prefix)
-    files = [SourceFile(path, path.name, path.stat().st_size) for path in paths]
+    reader = Reader(unread.append, prefix=prefix, mark_lines=mark_lines)
+    files = [at(path) for path in paths]
     documents = list(reader.documents(files))
     assert reader.bytes_read == sum(file.size for file in files)
     return documents, unread
@@ -95,7 +105,17 @@ def write(folder: Path, name: str, content: bytes | str) -> Path:
 def test_markdown_keeps_its_text_and_takes_its_title(tmp_path: Path) -> None:
     text = "```\n# a comment\n```\n\n# The *title* #\n\nText.\n"
     (document,), unread = read(write(tmp_path, "a.md", text), prefix="p/")
-    assert document == Document("p/a.md", text, title="The *title*", media_type="text/markdown")
+    facts = {
+        "path": "a.md",
+        "source": "here",
+        "size": len(text),
+        "modified_time": "2023-11-14T22:13:20Z",
+        "prefix": "p/",
+        "media_type": "text/markdown",
+    }
+    assert document == Document(
+        "p/a.md", text, title="The *title*", media_type="text/markdown", metadata={"file": facts}
+    )
     assert unread == []
 
 
@@ -115,7 +135,7 @@ def test_a_title_is_a_heading_of_the_first_level(text: str, title: str) -> None:
 
 def test_what_decodes_as_text_is_text(tmp_path: Path) -> None:
     paths = [
-        write(tmp_path, "a.rst", "Title\n=====\n"),
+        write(tmp_path, "a.adoc", "= Title\n"),
         write(tmp_path, "b.proto", 'syntax = "proto3";'),
         write(tmp_path, "c", "naïve"),
         write(tmp_path, "d.txt", "\ufeffmark".encode()),
@@ -123,7 +143,7 @@ def test_what_decodes_as_text_is_text(tmp_path: Path) -> None:
     ]
     documents, unread = read(*paths)
     assert [each.text for each in documents] == [
-        "Title\n=====\n",
+        "= Title\n",
         'syntax = "proto3";',
         "naïve",
         "mark",
@@ -158,7 +178,7 @@ def test_a_file_that_cannot_be_read_fails_and_the_rest_goes_on(tmp_path: Path) -
 def test_two_files_are_never_one_document(tmp_path: Path) -> None:
     unread: list[Unread] = []
     paths = [write(tmp_path, "a.txt", "one"), write(tmp_path, "b.txt", "two")]
-    files = [SourceFile(path, "same", 3) for path in paths]
+    files = [at(path, "same") for path in paths]
     assert [each.text for each in Reader(unread.append).documents(files)] == ["one"]
     assert (unread[0].kind, "already" in unread[0].why) == ("failed", True)
 

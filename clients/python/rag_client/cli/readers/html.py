@@ -11,6 +11,8 @@ import codecs
 import re
 from html.parser import HTMLParser
 
+from rag_client.cli.readers.content import MARKDOWN, Content
+
 UNSEEN = {"script", "style", "template", "noscript", "svg", "iframe", "object", "head", "nav"}
 HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
 BLOCKS = {
@@ -21,6 +23,12 @@ BLOCKS = {
 DECLARED = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 LOOK = 1024
 """Bytes in which a page must declare its encoding, says the HTML standard."""
+
+
+def read(data: bytes) -> Content:
+    """Return the page's text as Markdown."""
+    title, text = html_text(decode_html(data))
+    return Content(text, title=title, media_type=MARKDOWN)
 
 
 def html_text(page: str) -> tuple[str, str]:

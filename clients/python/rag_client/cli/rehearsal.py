@@ -1,0 +1,63 @@
+"""`ragctl ingest --sync --dry-run`: what would become of each document, by a look at what is stored.
+
+The server alone decides what is unchanged; this compares what can be read back, which are text, title, media
+type and metadata. The vectors of documents that bring their own are not compared, only their number.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rag_client.errors import CollectionNotFoundError, DocumentNotFoundError, InvalidArgumentError
+from rag_client.models import IngestResult
+from rag_client.structs import from_struct, to_struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rag_client import RagClient
+    from rag_client.cli.sync import Sync
+    from rag_client.models import Document
+
+PAGE = 1000
+
+
+def rehearse(
+    client: RagClient,
+    documents: Iterable[Document],
+    sync: Sync,
+    result: Callable[[IngestResult], None],
+    *,
+    collection: str,
+) -> None:
+    """Report what would become of each document, and which would be deleted. A collection may be missing."""
+    for document in documents:
+        try:
+            result(IngestResult(document.doc_id, _status(client, document, collection)))
+        except ValueError as error:  # a number that no double holds, say
+            result(IngestResult(document.doc_id, "failed", error=InvalidArgumentError(str(error))))
+    try:
+        gone, _ = sync.vanished(client.iter_documents(collection=collection, page_size=PAGE))
+    except CollectionNotFoundError:
+        return
+    for each in gone:
+        result(IngestResult(each.doc_id, "deleted"))
+
+
+def _status(client: RagClient, document: Document, collection: str) -> str:
+    try:
+        stored = client.get_document(document.doc_id, collection=collection)
+    except (DocumentNotFoundError, CollectionNotFoundError):
+        return "created"
+    same = _seen(stored) == _seen(document)
+    return "unchanged" if same and _chunks_may_be_same(document, stored) else "replaced"
+
+
+def _seen(document: Document) -> tuple[Any, ...]:
+    there = {key: value for key, value in document.metadata.items() if value is not None}
+    metadata = from_struct(to_struct(there))
+    return document.text, document.title, document.media_type or "text/plain", metadata
+
+
+def _chunks_may_be_same(document: Document, stored: Document) -> bool:
+    return not document.chunks or len(document.chunks) == stored.chunk_count
