@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from rag_grpc.core import filter_language
 from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.errors import RagError, StorageFault
 from rag_grpc.core.intake import IngestItem, Intake
@@ -122,18 +123,21 @@ class Ingestion:
         async with self._turns(where, dict.fromkeys(each.doc_id for each in refs)) as tickets:
             return await self._written(write, DeleteOutcome, tickets)
 
-    async def delete_all(self, collection: str, *, validate_only: bool) -> DeleteOutcome:
-        """Remove every document that came before this call. Raises CollectionNotFound.
+    async def delete_matching(
+        self, collection: str, filter_text: str, *, validate_only: bool
+    ) -> DeleteOutcome:
+        """Remove every document that came before this call and passes a filter; the empty one passes all.
 
         What matches is settled behind a barrier; then slices of it are removed while other writes go on,
-        and a document that gets new content in between stays.
+        and a document that gets new content in between stays. Raises CollectionNotFound, InvalidFilter.
         """
+        passing = filter_language.parse(filter_text)
         where = self._collection(collection)
         async with self._lanes.barrier(where.id):
             # The store applies writes in order. So when it has answered this one, which does nothing, it
             # has also done what was begun for a caller who left, and whose tickets were released.
             await self._written(DeleteRefs(where, (), validate_only=True), DeleteOutcome)
-            matches = await self._store.matches(where)
+            matches = await self._store.matches(where, passing)
         deleted = 0
         if not validate_only:
             for begin in range(0, len(matches), _DELETE_SLICE):

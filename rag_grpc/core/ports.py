@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_grpc.core.errors import RagError
+from rag_grpc.core.filters import Filter
 from rag_grpc.core.models import (
     Chunk,
     Chunking,
@@ -273,13 +274,23 @@ class Store(Protocol):
         """Read documents by id, None for those that are not there, all of one moment."""
 
     async def list_documents(
-        self, collection: Collection, *, after: str | None, limit: int, include_text: bool, max_bytes: int
+        self,
+        collection: Collection,
+        *,
+        after: str | None,
+        limit: int,
+        include_text: bool,
+        max_bytes: int,
+        filter: Filter | None = None,  # noqa: A002 - the contract's word
     ) -> DocumentPage:
-        """Read up to `limit` documents whose ids follow `after`, by UTF-8 bytes.
+        """Read up to `limit` documents that pass `filter` and whose ids follow `after`, by UTF-8 bytes.
 
         A page ends early, though not before its first document, where texts, titles and metadata would
-        exceed `max_bytes`.
+        exceed `max_bytes`. What passes a filter is what `filters.matches` says, here and everywhere.
         """
+
+    async def count_documents(self, collection: Collection, filter: Filter | None) -> int:  # noqa: A002
+        """Count the documents that pass; with None all of them."""
 
     async def list_chunks(
         self,
@@ -296,5 +307,5 @@ class Store(Protocol):
         Ends early as list_documents does. Must raise DocumentNotFound.
         """
 
-    async def matches(self, collection: Collection) -> list[DocumentMatch]:
-        """Every document of the collection, for a deletion that settles what it removes at its start."""
+    async def matches(self, collection: Collection, filter: Filter | None) -> list[DocumentMatch]:  # noqa: A002
+        """Every document that passes, for a deletion that settles what it removes at its start."""

@@ -30,6 +30,7 @@ def query_from_proto(request: pb.QueryRequest) -> Query:
         offset=request.offset,
         ef=request.ef,
         exact=request.exact,
+        filter=request.filter,
         parts=_parts_from_proto(request),
         min_score=request.min_score if request.HasField("min_score") else None,
     )
@@ -73,6 +74,8 @@ def fill_answer(response: pb.QueryResponse, request: pb.QueryRequest, result: Qu
             _set_parts(message.parts, hit)
     response.plan.strategy = _STRATEGY[result.strategy]
     response.plan.mode = pb.SEARCH_MODE_DENSE
+    if result.matching_chunks is not None:
+        response.plan.matching_chunks = result.matching_chunks
     if explain:
         set_stages(response.plan, result.stages)
 

@@ -111,13 +111,13 @@ class IngestionServicer(IngestionServiceServicer):
     async def DeleteDocuments(
         self, request: pb.DeleteDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.DeleteDocumentsResponse:
-        """Remove documents by id, or all of a collection's."""
+        """Remove documents by id, by filter, or all of a collection's."""
         del context
         self._validator.check(request)
         about(collection=request.collection or DEFAULT_COLLECTION)
-        if request.all:
-            outcome = await self._ingestion.delete_all(
-                request.collection, validate_only=request.validate_only
+        if request.all or request.filter:
+            outcome = await self._ingestion.delete_matching(
+                request.collection, request.filter, validate_only=request.validate_only
             )
         else:
             refs = [convert.ref_from_proto(ref) for ref in request.documents]

@@ -121,7 +121,8 @@ class RetrievalServicer(RetrievalServiceServicer):
         del context
         self._validator.check(request)
         about(collection=request.collection or DEFAULT_COLLECTION)
-        return pb.CountDocumentsResponse(count=self._retrieval.count(request.collection))
+        count = await self._retrieval.count(request.collection, request.filter)
+        return pb.CountDocumentsResponse(count=count)
 
     async def ListChunks(
         self, request: pb.ListChunksRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -163,6 +164,7 @@ class RetrievalServicer(RetrievalServiceServicer):
             after=page_tokens.text_position(request.page_token, "documents", scope),
             limit=request.page_size or DEFAULT_PAGE_SIZE,
             include_text=request.include_text,
+            filter_text=request.filter,
         )
         documents = fitting(
             [document_to_proto(document) for document in page.documents],
@@ -172,5 +174,5 @@ class RetrievalServicer(RetrievalServiceServicer):
         if documents and (page.more or len(documents) < len(page.documents)):
             response.next_page_token = page_tokens.encode("documents", scope, documents[-1].doc_id)
         if request.include_total_count:
-            response.total_count = self._retrieval.count(request.collection)
+            response.total_count = await self._retrieval.count(request.collection, request.filter)
         return response

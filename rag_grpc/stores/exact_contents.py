@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rag_grpc.core.decisions import PutAction, check_revision, decide_put
 from rag_grpc.core.errors import DocumentNotFound, LimitExceeded, NotConfigured
+from rag_grpc.core.filters import Filter, matches
 from rag_grpc.core.hashing import canonical_metadata, content_hash
 from rag_grpc.core.metadata import patched
 from rag_grpc.core.models import (
@@ -25,7 +26,6 @@ from rag_grpc.core.models import (
     DeleteOutcome,
     DeleteRefs,
     Document,
-    DocumentMatch,
     IngestStatus,
     Outcome,
     PatchMetadata,
@@ -194,30 +194,52 @@ class Contents:
         begin = time.perf_counter()
         if search.dense is None:
             raise NotConfigured("lexical search is not built yet")
-        candidates = self._matrix.nearest(search.dense.vector, search.candidates)
+        wanted = None if search.filter is None else self._chunks_of(search.filter)
+        sifted = time.perf_counter()
+        candidates = self._matrix.nearest(search.dense.vector, search.candidates, wanted)
         selected = search.select(Found(candidates, None, self._matrix.rows_of))
         found = time.perf_counter()
         hits = tuple(self._by_key[each.document].hit(each, search.parts) for each in selected)
-        stages = {"dense": found - begin, "fetch": time.perf_counter() - found}
+        stages = {"dense": found - sifted, "fetch": time.perf_counter() - found}
+        if wanted is not None:
+            stages["filter"] = sifted - begin
         return SearchResult(
-            hits, SearchStrategy.EXACT, stages, more=len(candidates.chunks) == search.candidates
+            hits,
+            SearchStrategy.EXACT,
+            stages,
+            matching_chunks=None if wanted is None else len(wanted),
+            more=len(candidates.chunks) == search.candidates,
         )
 
+    def _chunks_of(self, passing: Filter) -> NDArray[np.int64]:
+        """Return the ids of the chunks whose documents pass, in order."""
+        ranges = [
+            np.arange(each.first_chunk, each.first_chunk + len(each.document.chunks), dtype=np.int64)
+            for each in self.passing(passing)
+        ]
+        return np.sort(np.concatenate([np.empty(0, np.int64), *ranges]))
+
     def list_documents(
-        self, *, after: str | None, limit: int, include_text: bool, max_bytes: int
+        self, *, after: str | None, limit: int, include_text: bool, max_bytes: int, passing: Filter | None
     ) -> DocumentPage:
         """Read a page of documents; see Store.list_documents."""
-        ids = self._ids_in_order()
-        begin = 0 if after is None else bisect_right(ids, after)
         documents: list[Document] = []
         room = max_bytes
-        for doc_id in ids[begin : begin + limit]:
-            document = self.documents[doc_id].read(include_text=include_text)
+        for stored in self.passing(passing, after=after):
+            document = stored.read(include_text=include_text)
             room -= _size(document.text) + _size(document.title) + len(document.packed_metadata)
-            if room < 0 and documents:
-                break
+            if len(documents) == limit or (room < 0 and documents):
+                return DocumentPage(tuple(documents), more=True)
             documents.append(document)
-        return DocumentPage(tuple(documents), more=begin + len(documents) < len(ids))
+        return DocumentPage(tuple(documents), more=False)
+
+    def passing(self, passing: Filter | None, *, after: str | None = None) -> Iterator[StoredDocument]:
+        """Go through the documents that pass a filter, by id, from behind `after` on."""
+        ids = self._ids_in_order()
+        for place in range(0 if after is None else bisect_right(ids, after), len(ids)):
+            stored = self.documents[ids[place]]
+            if passing is None or matches(passing, stored.facts(self._codec)):
+                yield stored
 
     def list_chunks(
         self, doc_id: str, *, first: int, limit: int, include_vectors: bool, max_bytes: int
@@ -236,10 +258,6 @@ class Contents:
                 break
             chunks.append(chunk)
         return ChunkPage(tuple(chunks), revision=stored.revision, more=first + len(chunks) < count)
-
-    def matches(self) -> list[DocumentMatch]:
-        """Every document and the revision of its content."""
-        return [DocumentMatch(doc_id, each.content_revision) for doc_id, each in self.documents.items()]
 
     def _ids_in_order(self) -> list[str]:
         # By UTF-8 bytes, which is by code points, which is how Python compares strings.

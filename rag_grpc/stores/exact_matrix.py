@@ -47,9 +47,14 @@ class ExactMatrix:
         if self._dead > max(_FIRST_CAPACITY, self._size // 2):
             self._squeeze()
 
-    def nearest(self, vector: Vector, count: int) -> Candidates:
-        """Find the `count` best rows, or all where there are fewer: by score, then by chunk id."""
+    def nearest(self, vector: Vector, count: int, wanted: NDArray[np.int64] | None = None) -> Candidates:
+        """Find the `count` best rows, or all where there are fewer: by score, then by chunk id.
+
+        Where `wanted` is given, among these chunks alone.
+        """
         live = np.flatnonzero(self._live[: self._size])
+        if wanted is not None:
+            live = live[np.isin(self._chunks[live], wanted)]
         scores = self._scores(vector)[live]
         if count < len(live):
             # Everything as good as the last one in is kept, so that ties are cut by chunk id below.

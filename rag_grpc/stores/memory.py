@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from rag_grpc.core.errors import CollectionExists, CollectionNotFound, NotReady, RagError
+from rag_grpc.core.filters import Filter
 from rag_grpc.core.models import (
     Chunking,
     Collection,
@@ -181,12 +182,23 @@ class MemoryStore:
         return [None if each is None else each.read(include_text=include_text) for each in found]
 
     async def list_documents(
-        self, collection: Collection, *, after: str | None, limit: int, include_text: bool, max_bytes: int
+        self,
+        collection: Collection,
+        *,
+        after: str | None,
+        limit: int,
+        include_text: bool,
+        max_bytes: int,
+        filter: Filter | None = None,  # noqa: A002 - the contract's word
     ) -> DocumentPage:
         """Read a page of documents."""
         return self._contents(collection).list_documents(
-            after=after, limit=limit, include_text=include_text, max_bytes=max_bytes
+            after=after, limit=limit, include_text=include_text, max_bytes=max_bytes, passing=filter
         )
+
+    async def count_documents(self, collection: Collection, filter: Filter | None) -> int:  # noqa: A002
+        """Count the documents that pass."""
+        return sum(1 for _ in self._contents(collection).passing(filter))
 
     async def list_chunks(
         self,
@@ -203,9 +215,12 @@ class MemoryStore:
             doc_id, first=first, limit=limit, include_vectors=include_vectors, max_bytes=max_bytes
         )
 
-    async def matches(self, collection: Collection) -> list[DocumentMatch]:
-        """Every document of the collection."""
-        return self._contents(collection).matches()
+    async def matches(self, collection: Collection, filter: Filter | None) -> list[DocumentMatch]:  # noqa: A002
+        """Every document that passes, and the revision of its content."""
+        return [
+            DocumentMatch(each.document.doc_id, each.content_revision)
+            for each in self._contents(collection).passing(filter)
+        ]
 
     # -- within
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rag_grpc.core.decisions import StoredVersion
+from rag_grpc.core.filters import Facts
 from rag_grpc.core.models import Chunk, Document, PreparedDocument
+from rag_grpc.core.ports import MetadataCodec
 from rag_grpc.core.searches import Hit, HitParts, Selected
 
 
@@ -27,6 +29,17 @@ class StoredDocument:
         document = self.document
         return StoredVersion(
             self.revision, document.content_hash, document.embedding_key, len(document.chunks)
+        )
+
+    def facts(self, codec: MetadataCodec) -> Facts:
+        """What a filter can ask of it."""
+        document = self.document
+        return Facts(
+            document.doc_id,
+            document.title,
+            self.create_time,
+            self.update_time,
+            codec.unpack(document.packed_metadata),
         )
 
     def read(self, *, include_text: bool) -> Document:

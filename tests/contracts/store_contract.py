@@ -131,7 +131,12 @@ class DurableStoreContract(StoreContract):
             (page.revision, [(each.ordinal, each.text, each.start, each.headings) for each in page.chunks])
             for page in [await page_of_chunks(store, collection, each.doc_id) for each in documents.documents]
         ]
-        return documents, chunks, store.counts(collection), sorted(map(str, await store.matches(collection)))
+        return (
+            documents,
+            chunks,
+            store.counts(collection),
+            sorted(map(str, await store.matches(collection, None))),
+        )
 
     async def test_no_revision_and_no_id_is_used_again_after_a_restart(self, tmp_path: Path) -> None:
         store = self.make_store(tmp_path)

@@ -167,7 +167,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def match(self) -> None:
-        self.matches = self._runner.run(self.store.matches(self.collection))
+        self.matches = self._runner.run(self.store.matches(self.collection, None))
         assert {(each.doc_id, each.content_revision) for each in self.matches} == {
             (doc_id, each.content_revision) for doc_id, each in self.model.items()
         }

@@ -69,7 +69,8 @@ def calls(store: Store, collection: Collection) -> dict[str, Callable[[], Awaita
         "list_chunks": lambda: store.list_chunks(
             collection, "a", first=0, limit=1, include_vectors=True, max_bytes=1000
         ),
-        "matches": lambda: store.matches(collection),
+        "count_documents": lambda: store.count_documents(collection, None),
+        "matches": lambda: store.matches(collection, None),
     }
     for write in writes(collection):
         everything[type(write).__name__] = lambda write=write: store.submit(write)  # type: ignore[misc]  # a default binds the loop's variable

@@ -489,7 +489,7 @@ class DeleteContract:
     ) -> None:
         for doc_id in "abcd":
             await put(store, collection, prepared(doc_id))
-        matches = await store.matches(collection)
+        matches = await store.matches(collection, None)
         assert sorted(each.doc_id for each in matches) == ["a", "b", "c", "d"]
         await put(store, collection, prepared("a", [0, 1, 0, 0]))
         await patch(store, collection, "b", {"n": 1.0})
@@ -502,7 +502,7 @@ class DeleteContract:
         self, store: Store, collection: Collection
     ) -> None:
         await put(store, collection, prepared("a"))
-        matches = await store.matches(collection)
+        matches = await store.matches(collection, None)
         await delete(store, collection, DocumentRef("a"))
         await put(store, collection, prepared("a"))
         assert await delete_matches(store, collection, matches) == 0
@@ -512,7 +512,7 @@ class DeleteContract:
         self, store: Store, collection: Collection
     ) -> None:
         await put(store, collection, prepared("a", text="old"))
-        matches = await store.matches(collection)
+        matches = await store.matches(collection, None)
         await put(store, collection, without_vectors(prepared("a", text="new")))
         assert await delete_matches(store, collection, matches) == 0
 
@@ -520,11 +520,11 @@ class DeleteContract:
         self, store: Store, collection: Collection
     ) -> None:
         await put(store, collection, prepared("a", text="text"))
-        matches = await store.matches(collection)
+        matches = await store.matches(collection, None)
         await put(store, collection, prepared("a", text="text", metadata={"n": 1.0}))
-        assert await store.matches(collection) == matches
+        assert await store.matches(collection, None) == matches
         assert await delete_matches(store, collection, matches) == 1
 
     async def test_matches_of_an_empty_collection(self, store: Store, collection: Collection) -> None:
-        assert await store.matches(collection) == []
+        assert await store.matches(collection, None) == []
         assert await delete_matches(store, collection, []) == 0

@@ -95,7 +95,7 @@ COLLECTION = Rule(
 COLLECTION_NAME = Rule(required=True, pattern=COLLECTION.pattern, words=COLLECTION.words)
 DOC_ID = Rule(required=True, max_bytes=512, no_control_characters=True)
 METADATA = Rule(metadata=True, max_bytes_limit="max_metadata_bytes")
-FILTER = Rule(not_blank=True, max_bytes_limit="max_filter_bytes", not_built=True)
+FILTER = Rule(max_bytes_limit="max_filter_bytes", note="in the [language of filters](filters.md), else INVALID_FILTER")
 PAGE_SIZE = Rule(max_value=1000, note="0 means 100")
 PAGE_TOKEN = Rule(max_bytes=4096, page_token=True)
 MODEL = Rule(

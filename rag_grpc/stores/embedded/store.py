@@ -25,27 +25,25 @@ from rag_grpc.core.models import (
     Collection,
     CollectionCounts,
     CollectionSpec,
-    Document,
-    DocumentMatch,
     Outcome,
     Write,
 )
-from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec, Telemetry
+from rag_grpc.core.ports import MetadataCodec, Telemetry
 from rag_grpc.core.searches import Search, SearchResult
 from rag_grpc.core.store_state import StoreStats, StoreStatus
-from rag_grpc.stores.embedded import document_rows
 from rag_grpc.stores.embedded.collection_rows import drop_collection
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.engine import EmbeddedSettings, Engine
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.search_threads import Work
+from rag_grpc.stores.embedded.store_reads import StoreReads
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 
-class EmbeddedStore:
+class EmbeddedStore(StoreReads):
     """See ports.Store for what every method promises."""
 
     def __init__(
@@ -57,6 +55,7 @@ class EmbeddedStore:
         settings: EmbeddedSettings | None = None,
     ) -> None:
         """Name the data folder; nothing is touched before `open`."""
+        super().__init__(codec)
         self._engine = Engine(
             DataFolder(folder), codec, telemetry, settings or EmbeddedSettings(), self._failed
         )
@@ -212,69 +211,6 @@ class EmbeddedStore:
 
     async def _read(self, work: Work) -> Any:
         return await self._engine.searches.read(work)
-
-    async def embedding_key(self, collection: Collection, doc_id: str) -> bytes | None:
-        """Read the stored document's embedding key."""
-        number = self._state(collection).collection.id
-        key: bytes | None = await self._read(
-            lambda reader: document_rows.read_embedding_key(reader, number, doc_id)
-        )
-        return key
-
-    async def documents(
-        self, collection: Collection, doc_ids: Sequence[str], *, include_text: bool
-    ) -> list[Document | None]:
-        """Read documents by id."""
-        number = self._state(collection).collection.id
-        found: list[Document | None] = await self._read(
-            lambda reader: document_rows.read_documents(reader, number, doc_ids, include_text=include_text)
-        )
-        return found
-
-    async def list_documents(
-        self, collection: Collection, *, after: str | None, limit: int, include_text: bool, max_bytes: int
-    ) -> DocumentPage:
-        """Read a page of documents."""
-        number = self._state(collection).collection.id
-        page: DocumentPage = await self._read(
-            lambda reader: document_rows.read_document_page(
-                reader, number, after=after, limit=limit, include_text=include_text, max_bytes=max_bytes
-            )
-        )
-        return page
-
-    async def list_chunks(
-        self,
-        collection: Collection,
-        doc_id: str,
-        *,
-        first: int,
-        limit: int,
-        include_vectors: bool,
-        max_bytes: int,
-    ) -> ChunkPage:
-        """Read a page of a document's chunks."""
-        self._state(collection)
-        page: ChunkPage = await self._read(
-            lambda reader: document_rows.read_chunk_page(
-                reader,
-                collection,
-                doc_id,
-                first=first,
-                limit=limit,
-                include_vectors=include_vectors,
-                max_bytes=max_bytes,
-            )
-        )
-        return page
-
-    async def matches(self, collection: Collection) -> list[DocumentMatch]:
-        """Read every document's id and content revision."""
-        number = self._state(collection).collection.id
-        found: list[DocumentMatch] = await self._read(
-            lambda reader: document_rows.read_matches(reader, number)
-        )
-        return found
 
 
 def _seen_through(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

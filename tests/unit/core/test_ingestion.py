@@ -386,7 +386,9 @@ class TestWithdrawing:
                         )
                     case 2:
                         tasks.append(
-                            asyncio.ensure_future(house.ingestion.delete_all("", validate_only=False))
+                            asyncio.ensure_future(
+                                house.ingestion.delete_matching("", "", validate_only=False)
+                            )
                         )
                     case _:
                         tasks.append(house.ingestion.ingest("", [text(rng.choice("ab"), str(rng.random()))]))
@@ -466,19 +468,19 @@ class TestDelete:
     async def test_all_in_slices(self, house: House) -> None:
         await house.ingestion.ingest("bare", [ready(f"d{n}", 1, 0, 0, n) for n in range(2500)])
         house.store.writes.clear()
-        looked = await house.ingestion.delete_all("bare", validate_only=True)
+        looked = await house.ingestion.delete_matching("bare", "", validate_only=True)
         assert looked == DeleteOutcome(matched=2500, deleted=0)
-        done = await house.ingestion.delete_all("bare", validate_only=False)
+        done = await house.ingestion.delete_matching("bare", "", validate_only=False)
         assert done == DeleteOutcome(matched=2500, deleted=2500)
         sizes = [len(each.matches) for each in house.store.writes if isinstance(each, DeleteMatches)]
         assert sizes == [1000, 1000, 500]
         assert await house.ids(house.bare) == []
-        again = await house.ingestion.delete_all("bare", validate_only=False)
+        again = await house.ingestion.delete_matching("bare", "", validate_only=False)
         assert again == DeleteOutcome(matched=0, deleted=0)
 
     async def test_all_is_not_survived_by_an_earlier_write(self, house: House) -> None:
         put = house.ingestion.ingest("", [text("a", "wait")])
-        removal = asyncio.create_task(house.ingestion.delete_all("", validate_only=False))
+        removal = asyncio.create_task(house.ingestion.delete_matching("", "", validate_only=False))
         await settle()
         later = house.ingestion.ingest("", [text("b", "later")])
         await settle()
@@ -496,7 +498,7 @@ class TestDelete:
         await settle()
         put.cancel()
         await asyncio.wait([put])
-        removal = asyncio.create_task(house.ingestion.delete_all("bare", validate_only=False))
+        removal = asyncio.create_task(house.ingestion.delete_matching("bare", "", validate_only=False))
         await settle()
         house.store.hold.set()
         assert await removal == DeleteOutcome(matched=1, deleted=1)
@@ -504,7 +506,7 @@ class TestDelete:
 
     async def test_all_leaves_what_gets_new_content_between_its_slices(self, house: House) -> None:
         await house.ingestion.ingest("bare", [ready(f"d{n:04}", 1, 0, 0, n) for n in range(1500)])
-        removal = asyncio.create_task(house.ingestion.delete_all("bare", validate_only=False))
+        removal = asyncio.create_task(house.ingestion.delete_matching("bare", "", validate_only=False))
         await house.store.matches_submitted.wait()
         renewed = house.ingestion.ingest("bare", [ready("d1499", 0, 1, 0, 0)])
         assert await removal == DeleteOutcome(matched=1500, deleted=1499)
@@ -515,4 +517,4 @@ class TestDelete:
         with pytest.raises(CollectionNotFound):
             await house.ingestion.delete_refs("no", [], validate_only=False)
         with pytest.raises(CollectionNotFound):
-            await house.ingestion.delete_all("no", validate_only=False)
+            await house.ingestion.delete_matching("no", "", validate_only=False)

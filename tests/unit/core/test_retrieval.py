@@ -220,7 +220,7 @@ async def test_documents_are_read(house: House) -> None:
         await house.retrieval.document("", "missing")
     found = await house.retrieval.documents("default", ["jackdaw", "missing", "harbour"])
     assert [each.doc_id for each in found] == ["jackdaw", "harbour"]
-    assert house.retrieval.count("") == 3
+    assert await house.retrieval.count("") == 3
     with pytest.raises(CollectionNotFound):
         house.retrieval.count("missing")
 
