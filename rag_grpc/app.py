@@ -31,6 +31,7 @@ from rag_grpc.core.ingestion import Ingestion
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.ports import Embedder, Store
+from rag_grpc.core.reading import Reading
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.embedders.mock import MockEmbedder
 from rag_grpc.environment import SettingsFault, split_address
@@ -222,7 +223,12 @@ class _Parts:
             ingestion=IngestionServicer(
                 ingestion=ingestion, budget=self.budget, drain=self.drain, limits=limits
             ),
-            retrieval=RetrievalServicer(retrieval=retrieval, catalogue=self.catalogue, limits=limits),
+            retrieval=RetrievalServicer(
+                retrieval=retrieval,
+                reading=Reading(store=self.store, limits=limits),
+                catalogue=self.catalogue,
+                limits=limits,
+            ),
         )
 
     def _refusal(self) -> str:

@@ -53,9 +53,7 @@ class Retrieval:
         if wanting:
             # One by one in the queue, so that a bad text fails alone; it embeds them together all the same.
             await asyncio.gather(*map(self._embed, wanting))
-        searches = [
-            each.search() for each in plans if isinstance(each, QueryPlan) and each.failure is None
-        ]
+        searches = [each.search() for each in plans if isinstance(each, QueryPlan) and each.failure is None]
         found = iter(await self._store.search(searches) if searches else ())
         return [self._result(each, found) for each in plans]
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from google.protobuf.duration_pb2 import Duration
 
-from rag_grpc.core.retrieval import Query, QueryResult
+from rag_grpc.core.queries import DEFAULT_TOP_K, Query, QueryResult
 from rag_grpc.core.searches import Hit, HitParts, SearchStrategy
 from rag_grpc.rpc.convert import Projection, fill_chunk, vector_from_proto
-from rag_grpc.rpc.query_checks import DEFAULT_TOP_K
 from ragapi.v1 import retrieval_service_pb2 as pb
 
 _STRATEGY = {

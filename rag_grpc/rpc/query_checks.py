@@ -7,6 +7,7 @@ cannot use is INVALID_FIELD, not ignored": the contract's own words.
 from __future__ import annotations
 
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.queries import DEFAULT_TOP_K
 from rag_grpc.rpc.findings import Findings
 from ragapi.v1 import retrieval_service_pb2
 from ragapi.v1.retrieval_service_pb2 import QueryRequest
@@ -17,7 +18,6 @@ _LEXICAL = retrieval_service_pb2.SEARCH_MODE_LEXICAL
 _HYBRID = retrieval_service_pb2.SEARCH_MODE_HYBRID
 _METADATA = retrieval_service_pb2.HIT_FIELD_METADATA
 _NAMES = {_DENSE: "DENSE", _LEXICAL: "LEXICAL", _HYBRID: "HYBRID"}
-DEFAULT_TOP_K = 10
 
 
 def check_query(request: QueryRequest, prefix: str, findings: Findings, limits: Limits) -> None:

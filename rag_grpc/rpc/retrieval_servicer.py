@@ -10,7 +10,9 @@ from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import DEFAULT_COLLECTION
-from rag_grpc.core.retrieval import QueryResult, Retrieval
+from rag_grpc.core.queries import QueryResult
+from rag_grpc.core.reading import Reading
+from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.rpc import convert_retrieval as convert
 from rag_grpc.rpc import page_tokens
 from rag_grpc.rpc.convert import chunk_to_proto, document_to_proto
@@ -33,8 +35,11 @@ _ASK_FOR_LESS = "lower `top_k`, or `omit` parts of the hits"
 class RetrievalServicer(RetrievalServiceServicer):
     """Finds chunks and reads documents back."""
 
-    def __init__(self, *, retrieval: Retrieval, catalogue: Catalogue, limits: Limits) -> None:
+    def __init__(
+        self, *, retrieval: Retrieval, reading: Reading, catalogue: Catalogue, limits: Limits
+    ) -> None:
         self._retrieval = retrieval
+        self._reading = reading
         self._catalogue = catalogue
         self._max_bytes = limits.max_response_bytes
         self._validator = Validator(limits)
@@ -92,7 +97,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         del context
         self._validator.check(request)
         about(collection=request.collection or DEFAULT_COLLECTION)
-        document = await self._retrieval.document(request.collection, request.doc_id)
+        document = await self._reading.document(request.collection, request.doc_id)
         return pb.GetDocumentResponse(document=document_to_proto(document))
 
     async def BatchGetDocuments(
@@ -106,7 +111,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         size = 0
         for first in range(0, len(request.doc_ids), _DOCUMENTS_A_READ):
             ids = request.doc_ids[first : first + _DOCUMENTS_A_READ]
-            for document in await self._retrieval.documents(request.collection, ids):
+            for document in await self._reading.documents(request.collection, ids):
                 message = document_to_proto(document)
                 response.documents.append(message)
                 size += message.ByteSize() + FRAME_BYTES
@@ -121,7 +126,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         del context
         self._validator.check(request)
         about(collection=request.collection or DEFAULT_COLLECTION)
-        count = await self._retrieval.count(request.collection, request.filter)
+        count = await self._reading.count(request.collection, request.filter)
         return pb.CountDocumentsResponse(count=count)
 
     async def ListChunks(
@@ -134,7 +139,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         scope = (self._catalogue.get(request.collection).uid, request.doc_id)
         position = page_tokens.number_position(request.page_token, "chunks", scope, 2)
         first, revision = position or (0, None)
-        page = await self._retrieval.list_chunks(
+        page = await self._reading.list_chunks(
             request.collection,
             request.doc_id,
             first=first,
@@ -159,7 +164,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         self._validator.check(request)
         about(collection=request.collection or DEFAULT_COLLECTION)
         scope = (self._catalogue.get(request.collection).uid, request.filter)
-        page = await self._retrieval.list_documents(
+        page = await self._reading.list_documents(
             request.collection,
             after=page_tokens.text_position(request.page_token, "documents", scope),
             limit=request.page_size or DEFAULT_PAGE_SIZE,
@@ -174,5 +179,5 @@ class RetrievalServicer(RetrievalServiceServicer):
         if documents and (page.more or len(documents) < len(page.documents)):
             response.next_page_token = page_tokens.encode("documents", scope, documents[-1].doc_id)
         if request.include_total_count:
-            response.total_count = await self._retrieval.count(request.collection, request.filter)
+            response.total_count = await self._reading.count(request.collection, request.filter)
         return response

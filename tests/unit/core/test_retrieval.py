@@ -12,17 +12,16 @@ from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.errors import (
     CollectionNotFound,
     DimensionMismatch,
-    DocumentNotFound,
     EmbedderMismatch,
     InvalidField,
     ModelUnavailable,
     NotConfigured,
     RagError,
-    RevisionMismatch,
 )
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import Collection
-from rag_grpc.core.retrieval import Query, QueryResult, Retrieval
+from rag_grpc.core.queries import Query, QueryResult
+from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.core.searches import HitParts, Search, SearchResult, SearchStrategy
 from rag_grpc.stores.memory import MemoryStore
 from tests.contracts.fakes import JsonCodec, LetterEmbedder, Records, prepared, put, spec
@@ -211,51 +210,3 @@ async def test_a_text_that_cannot_be_embedded_fails_alone(house: House) -> None:
 async def test_an_empty_batch_asks_nobody(house: House) -> None:
     assert await house.retrieval.query_batch([]) == []
     assert house.store.calls == []
-
-
-async def test_documents_are_read(house: House) -> None:
-    document = await house.retrieval.document("", "harbour")
-    assert (document.doc_id, document.text) == ("harbour", "harbour")
-    with pytest.raises(DocumentNotFound):
-        await house.retrieval.document("", "missing")
-    found = await house.retrieval.documents("default", ["jackdaw", "missing", "harbour"])
-    assert [each.doc_id for each in found] == ["jackdaw", "harbour"]
-    assert await house.retrieval.count("") == 3
-    with pytest.raises(CollectionNotFound):
-        house.retrieval.count("missing")
-
-
-async def test_documents_are_listed(house: House) -> None:
-    page = await house.retrieval.list_documents("", after=None, limit=2, include_text=True)
-    assert ([each.text for each in page.documents], page.more) == (["harbour", "jackdaw"], True)
-    page = await house.retrieval.list_documents("", after="jackdaw", limit=2, include_text=False)
-    assert ([(each.doc_id, each.text) for each in page.documents], page.more) == ([("lighthouse", "")], False)
-
-
-async def test_chunks_are_listed_while_the_document_stays_as_it_is(house: House) -> None:
-    await put(house.store, house.bare, prepared("many", np.eye(4, dtype=np.float32)))
-    page = await house.retrieval.list_chunks(
-        "bare", "many", first=0, limit=3, include_vectors=False, revision=None
-    )
-    assert ([each.ordinal for each in page.chunks], page.more) == ([0, 1, 2], True)
-    rest = await house.retrieval.list_chunks(
-        "bare", "many", first=3, limit=3, include_vectors=True, revision=page.revision
-    )
-    assert ([each.ordinal for each in rest.chunks], rest.more) == ([3], False)
-    await put(house.store, house.bare, prepared("many", np.eye(4, dtype=np.float32)[:2]))
-    with pytest.raises(RevisionMismatch):
-        await house.retrieval.list_chunks(
-            "bare", "many", first=3, limit=3, include_vectors=True, revision=page.revision
-        )
-
-
-async def test_a_page_leaves_room_for_the_rest_of_a_response(house: House) -> None:
-    limits = Limits(max_response_bytes=4000)
-    retrieval = Retrieval(
-        store=house.store, embedders={}, limits=limits, embedding=house.embedding, telemetry=house.telemetry
-    )
-    for place in range(6):
-        await put(house.store, house.bare, prepared(f"d{place}", [1, place, 0, 0], text="x" * 1000))
-    page = await retrieval.list_documents("bare", after=None, limit=100, include_text=True)
-    assert 1 <= len(page.documents) <= 3
-    assert page.more

@@ -25,7 +25,7 @@ from rag_grpc.core.models import (
     Metric,
     PutOutcome,
 )
-from rag_grpc.core.retrieval import QueryResult
+from rag_grpc.core.queries import QueryResult
 from rag_grpc.core.searches import Hit, SearchStrategy
 from rag_grpc.rpc import convert, convert_collection, convert_ingestion, convert_retrieval
 from rag_grpc.rpc.validation import Validator

@@ -26,6 +26,7 @@ from rag_grpc.core.ingestion import Ingestion
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.ports import Embedder
+from rag_grpc.core.reading import Reading
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.embedders.mock import MockEmbedder
 from rag_grpc.rpc.collection_servicer import CollectionServicer
@@ -108,7 +109,12 @@ class House:
         )
         self.collections = CollectionServicer(catalogue=self.catalogue, limits=limits)
         self.writes = IngestionServicer(ingestion=ingestion, budget=self.budget, drain=Drain(), limits=limits)
-        self.reads = RetrievalServicer(retrieval=retrieval, catalogue=self.catalogue, limits=limits)
+        self.reads = RetrievalServicer(
+            retrieval=retrieval,
+            reading=Reading(store=self.store, limits=limits),
+            catalogue=self.catalogue,
+            limits=limits,
+        )
 
     async def fill(self, count: int, text: str = "hello", **fields: Any) -> None:
         request = ingestion_pb.BatchIngestDocumentsRequest()

@@ -1,0 +1,79 @@
+"""What a query asks, and what it came to.
+
+Named tuples: a query makes one of each on the event loop, and a frozen dataclass costs
+four times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from rag_grpc.core.models import Vector
+from rag_grpc.core.searches import ALL_PARTS, Hit, HitParts, SearchMode, SearchStrategy
+
+DEFAULT_TOP_K = 10
+DEFAULT_DIVERSITY = 0.5
+DEFAULT_RANK_CONSTANT = 60
+"""Cormack, Clarke and Buettcher's (2009), who found that little depends on it."""
+
+
+class Variety(NamedTuple):
+    """Re-rank by maximal marginal relevance: see `rag_grpc.core.variety`.
+
+    `diversity` goes from 0, only nearness, to 1, only variety. `candidates` 0 means four times `top_k`.
+    """
+
+    diversity: float = DEFAULT_DIVERSITY
+    candidates: int = 0
+
+
+class CrossEncoding(NamedTuple):
+    """Re-rank by a model that reads query and chunk together; an empty name is the server's default."""
+
+    model: str = ""
+    candidates: int = 0
+
+
+Rerank: TypeAlias = Variety | CrossEncoding
+
+
+class Query(NamedTuple):
+    """What to look for: one at least of `text`, `vector` of shape (dimension,), and `doc_id`, alone.
+
+    `mode` None leaves the choice to the service. `dense_weight` None is that of the collection's embedder.
+    `rank_constant`, `ef` and `max_hits_per_document` may be 0: the default, and no bound.
+    """
+
+    collection: str = ""
+    text: str = ""
+    vector: Vector | None = None
+    doc_id: str = ""
+    top_k: int = DEFAULT_TOP_K
+    offset: int = 0
+    filter: str = ""
+    mode: SearchMode | None = None
+    min_score: float | None = None
+    max_hits_per_document: int = 0
+    dense_weight: float | None = None
+    rank_constant: int = 0
+    rerank: Rerank | None = None
+    ef: int = 0
+    exact: bool = False
+    parts: HitParts = ALL_PARTS
+    highlight: bool = False
+
+
+class QueryResult(NamedTuple):
+    """What a query came to. `stages` maps "embed", "dense", "fetch" and so on to seconds.
+
+    `highlights` stands beside `hits` where it was asked for: for each hit the (start, end) of every word of
+    the query in its text, in code points.
+    """
+
+    hits: Sequence[Hit]
+    strategy: SearchStrategy
+    stages: Mapping[str, float]
+    mode: SearchMode = SearchMode.DENSE
+    matching_chunks: int | None = None
+    highlights: Sequence[Sequence[tuple[int, int]]] | None = None
