@@ -1,4 +1,4 @@
-"""Write rag_grpc/embedders/characters.txt: what each character is to the mock embedder.
+"""Write rag_grpc/core/characters.txt: what each character is to whoever takes words from text.
 
 Python's unicodedata grows with Python, and the mock embedder's vectors may not. So the
 classes are frozen at Unicode 14, that of the oldest Python we run on, and this is run
@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 UNICODE = "14.0.0"
-TARGET = Path(__file__).parent.parent / "rag_grpc" / "embedders" / "characters.txt"
+TARGET = Path(__file__).parent.parent / "rag_grpc" / "core" / "characters.txt"
 
 # Scripts that put no spaces between words, by block.
 UNSPACED = (
@@ -64,8 +64,8 @@ def character_class(code: int) -> str:
 
 
 HEAD = f"""\
-# What each character is to the mock embedder, frozen at Unicode {UNICODE}.
-# Written by tools/generate_character_classes.py; another file is another fingerprint.
+# What each character is to whoever takes words from text, frozen at Unicode {UNICODE}.
+# Written by tools/generate_character_classes.py; another file is another fingerprint of the mock embedder.
 #
 # separator   ends a word: white space, punctuation, ASCII symbols, controls. Not listed below.
 # letter      is part of a word: letters and digits

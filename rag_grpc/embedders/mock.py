@@ -30,7 +30,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_grpc.embedders.words import Hashes, Ints, Words, character_classes, mixed, split_words
+from rag_grpc.core.characters import character_classes
+from rag_grpc.embedders.words import Hashes, Ints, Words, mixed, split_words
 
 DIMENSION: Final = 384
 VERSION: Final = 1

@@ -16,19 +16,24 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag_grpc.core.characters import (
+    ALONE,
+    IGNORED,
+    LETTER,
+    MARK,
+    SEPARATOR,
+    UNASSIGNED,
+    Classes,
+    character_classes,
+)
+
 Hashes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
-Classes = NDArray[np.uint8]
-
-SEPARATOR, LETTER, MARK, ALONE, IGNORED, UNASSIGNED = range(6)
-_NAMES: Final = {"letter": LETTER, "mark": MARK, "alone": ALONE, "ignored": IGNORED, "unassigned": UNASSIGNED}
 
 # Longer runs of combining marks are cut. No language comes near it (Unicode's stream-safe format has the
 # same bound), and CPython sorts a run of marks in quadratic time when it normalises.
@@ -94,18 +99,6 @@ def split_words(texts: Sequence[str]) -> Words:
         alone=classes[first] == ALONE,
         letters=letters,
     )
-
-
-@cache
-def character_classes() -> Classes:
-    """Class of each code point, shape (0x110000,), from characters.txt."""
-    table = np.zeros(0x110000, dtype=np.uint8)
-    for line in files(__package__).joinpath("characters.txt").read_text("ascii").splitlines():
-        if line and not line.startswith("#"):
-            first, last, name = line.split()
-            table[int(first, 16) : int(last, 16) + 1] = _NAMES[name]
-    table.flags.writeable = False
-    return table
 
 
 def _codes(text: str) -> NDArray[np.uint32]:
