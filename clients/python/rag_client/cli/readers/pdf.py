@@ -128,10 +128,9 @@ def _without_running_lines(pages: list[str]) -> list[str]:
     for place in (0, -1):
         seen = Counter(_shape(lines[place]) for lines in split if lines[place])
         running = {shape for shape, count in seen.items() if count > len(pages) / 2}
-        split = [
-            (lines[1:] if place == 0 else lines[:-1]) or [""] if _shape(lines[place]) in running else lines
-            for lines in split
-        ]
+        for lines in split:
+            if len(lines) > 1 and _shape(lines[place]) in running:
+                del lines[place]
     return ["\n".join(lines) for lines in split]
 
 
