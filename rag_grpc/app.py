@@ -1,10 +1,10 @@
-"""The composition root: the one module that names concrete adapters.
+"""The composition root: with `rag_grpc.model_set`, the one module that names concrete adapters.
 
 What is opened is a nest of `async with`; leaving it closes everything in reverse.
 Tests start the server through here too, on port 0: what they test is what runs.
 
 The order of a start: the sidecar answers first, then gRPC listens while all but
-Ping and health is NOT_READY, then the store loads, then health says SERVING.
+Ping and health is NOT_READY, then models and store load, then health says SERVING.
 `rag_grpc.rpc.lifecycle` knows the order of an end.
 """
 
@@ -30,12 +30,12 @@ from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.ingestion import Ingestion
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
-from rag_grpc.core.ports import Embedder, Store
+from rag_grpc.core.ports import Store
 from rag_grpc.core.reading import Reading
 from rag_grpc.core.retrieval import Retrieval
-from rag_grpc.embedders.mock import MockEmbedder
-from rag_grpc.environment import SettingsFault, split_address
+from rag_grpc.environment import split_address
 from rag_grpc.event_loop import watch_lag
+from rag_grpc.model_set import ModelSet
 from rag_grpc.rpc import server as edge
 from rag_grpc.rpc.collection_servicer import CollectionServicer
 from rag_grpc.rpc.convert import StructCodec
@@ -60,8 +60,6 @@ from rag_grpc.telemetry import PrometheusTelemetry, StoreCollector
 
 log = structlog.get_logger(__name__)
 
-EMBEDDERS: dict[str, Callable[[], Embedder]] = {"mock": MockEmbedder}
-
 
 @dataclass(slots=True)
 class RunningServer:
@@ -76,10 +74,12 @@ class RunningServer:
     chain: Chain
     registry: CollectorRegistry
     ending: Ending
+    models: ModelSet
 
     async def load(self) -> None:
-        """Open the store and begin to serve."""
+        """Load the models, open the store and begin to serve. Raises SettingsFault for a model."""
         began = time.monotonic()
+        await self.models.load()
         await self.store.open()
         await self.catalogue.ensure_default()
         self.health.begin_serving()
@@ -115,6 +115,8 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
         lag = asyncio.create_task(watch_lag(parts.telemetry.lag))
         stack.push_async_callback(_cancelled, lag)
         stack.push_async_callback(parts.embedding.close)
+        # Before the queue that waits for them: what is asked of a model far away may hang.
+        stack.push_async_callback(asyncio.to_thread, parts.models.close)
         server, chain = parts.server()
         ending = Ending(settings.drain_pause, settings.grace)
         grpc_address = await stack.enter_async_context(
@@ -133,6 +135,7 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
             chain=chain,
             registry=parts.registry,
             ending=ending,
+            models=parts.models,
         )
 
 
@@ -140,7 +143,6 @@ class _Parts:
     """What a server is made of. Making it opens nothing."""
 
     def __init__(self, settings: Settings, store: Store | None) -> None:
-        check_settings(settings)
         # Else each counter has a second series with the time of its birth, which nobody asks for.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # it lacks annotations
         self.settings = settings
@@ -150,7 +152,8 @@ class _Parts:
         self.registry = CollectorRegistry()
         self.telemetry = PrometheusTelemetry(self.registry, version=__version__, store=settings.store)
         self.codec = StructCodec()
-        self.embedders = {name: EMBEDDERS[name]() for name in settings.embedders}
+        self.models = ModelSet(settings, counted=self.telemetry.query_embedding)
+        self.embedders = self.models.embedders
         self.store = store or self._store()
         self.embedding = EmbeddingQueue(self.embedders, self.telemetry)
         self.budget = ByteBudget(settings.ingest_budget_bytes)
@@ -214,7 +217,9 @@ class _Parts:
             embedding=self.embedding,
             telemetry=self.telemetry,
         )
-        info = ServerInfo(__version__, self.store.name, tuple(self.embedders.values()), limits)
+        info = ServerInfo(
+            __version__, self.store.name, tuple(self.embedders.values()), tuple(self.models.rerankers), limits
+        )
         return edge.Servicers(
             collection=CollectionServicer(catalogue=self.catalogue, limits=limits),
             evaluation=EvaluationServicer(limits=limits),
@@ -268,12 +273,8 @@ class _Parts:
 
 
 def check_settings(settings: Settings) -> None:
-    """Raise SettingsFault where settings name adapters that are not there."""
-    unknown = [name for name in settings.embedders if name not in EMBEDDERS]
-    if unknown:
-        raise SettingsFault(
-            [f"RAG_EMBEDDERS: there is no {name!r}; there is {', '.join(EMBEDDERS)}" for name in unknown]
-        )
+    """Raise SettingsFault where settings name models that are not there. Loads none."""
+    ModelSet(settings).close()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

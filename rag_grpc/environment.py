@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 PREFIX = "RAG_"
 _FILE = "_FILE"
@@ -149,12 +150,28 @@ def one_of(*choices: str) -> Parser:
     return parse
 
 
-def names(value: str) -> tuple[str, ...]:
-    """Take names with commas between them."""
-    given = tuple(name.strip() for name in value.split(","))
-    if not all(given) or len(set(given)) != len(given):
-        raise ValueError(f"{value!r} is no list; write different names with commas between them")
-    return given
+def flag(value: str) -> bool:
+    """Take yes or no."""
+    if value.lower() not in ("true", "false"):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value.lower() == "true"
+
+
+def share(value: str) -> float:
+    """Take a number from 0 to 1."""
+    if not re.fullmatch(r"[0-9](?:\.[0-9]{1,9})?", value) or float(value) > 1:
+        raise ValueError(f"{value!r} is no number from 0 to 1")
+    return float(value)
+
+
+def url(value: str) -> str:
+    """Take the address of a service. One with a password in it is refused: addresses are shown."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{value!r} is no address of a service; write https://HOST/PATH")
+    if "@" in parts.netloc:
+        raise ValueError("has a user or password in it, which logs would show; set the key for it instead")
+    return value.rstrip("/")
 
 
 def whole(least: int, most: int) -> Parser:

@@ -15,19 +15,22 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from rag_grpc.environment import (
+    Secret,
     SettingsFault,
     address,
     duration,
-    names,
     one_of,
     path,
     read,
+    secret,
     setting,
     size,
+    url,
     whole,
 )
 from rag_grpc.event_loop import EventLoop
 from rag_grpc.logs import LogFormat
+from rag_grpc.model_spec import models
 
 ENV_FILE = Path(".env")
 
@@ -56,8 +59,47 @@ class Settings:
     )
     embedders: tuple[str, ...] = setting(
         "mock",
-        names,
-        "The embedders that collections can name, with commas between them; the first is the default.",
+        models,
+        "The embedders that collections can name, with commas between them; the first is the default. Below"
+        " is how each is written.",
+    )
+    rerankers: tuple[str, ...] = setting(
+        "",
+        models,
+        "The cross-encoders that queries can name, likewise; the first is the default. Empty means none.",
+    )
+    model_cache: Path = setting(
+        "~/.cache/rag-grpc/models", path, "Where models are kept that are fetched by name."
+    )
+    model_threads: int = setting(
+        "0",
+        whole(0, 256),
+        "Threads that one call of a model computes on; 0 means half as many as there are processors at hand.",
+    )
+    query_cache_bytes: int = setting(
+        "16MiB",
+        size("0", "16GiB"),
+        "Memory, for each embedder that runs a model, for the embeddings of queries that were asked before."
+        " 0 means none.",
+    )
+    rerank_timeout: float = setting(
+        "10s",
+        duration("10ms", "10m"),
+        "How long a cross-encoder may read the candidates of one query; then it is MODEL_UNAVAILABLE.",
+    )
+    openai_base_url: str = setting(
+        "https://api.openai.com/v1",
+        url,
+        "Where the embedders of kind `openai` are served that name no other place.",
+    )
+    openai_api_key: Secret = setting("", secret, "The key for that place.", secret=True)
+    openai_timeout: float = setting(
+        "30s",
+        duration("100ms", "10m"),
+        "How long a batch of texts may take there, tries and pauses together; then it is MODEL_UNAVAILABLE.",
+    )
+    openai_retries: int = setting(
+        "3", whole(0, 20), "How often a batch is tried again that was turned away or got no answer."
     )
     log_format: LogFormat = setting(
         "auto",

@@ -55,6 +55,12 @@ class PrometheusTelemetry:
         self._events = Counter(
             "rag_events_total", "Rare events, by the names that the log uses.", ("event",), registry=registry
         )
+        self._query_embeddings = Counter(
+            "rag_query_embeddings_total", "Queries to embed, by whether the embedding was kept from before.",
+            ("cached",), registry=registry,
+        )  # fmt: skip
+        # Both series from the start, so that a rate of hits is defined.
+        self._cached = tuple(self._query_embeddings.labels(each) for each in ("no", "yes"))
         self._lag = Histogram(
             "rag_event_loop_lag_seconds", "How late the event loop ran a timer.",
             buckets=LAG_BUCKETS, registry=registry,
@@ -88,6 +94,10 @@ class PrometheusTelemetry:
     def event(self, name: str) -> None:
         """Count something rare."""
         self._events.labels(name).inc()
+
+    def query_embedding(self, cached: bool) -> None:
+        """Count a query of an embedder with a cache, and whether it was there."""
+        self._cached[cached].inc()
 
     def lag(self, seconds: float) -> None:
         """Record how late the event loop was."""

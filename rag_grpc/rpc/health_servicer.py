@@ -20,11 +20,15 @@ from ragapi.v1.health_service_pb2_grpc import HealthServiceServicer
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What runs here: the release, the store's name, the embedders with the default first, the limits."""
+    """What runs here: the release, the store's name, models with the default first, the limits.
+
+    Re-rankers are known by name. Embedders tell the rest when they are asked, for they may be loading still.
+    """
 
     version: str
     store: str
     embedders: Sequence[Embedder]
+    rerankers: Sequence[str]
     limits: Limits
 
 
@@ -32,12 +36,7 @@ class ServerHealthServicer(HealthServiceServicer):
     """Answers whatever the state of the rest. Its requests have no fields, so nothing is checked."""
 
     def __init__(self, *, info: ServerInfo) -> None:
-        self._info = pb.GetServerInfoResponse(
-            version=info.version,
-            store=info.store,
-            embedders=[embedder_to_proto(embedder) for embedder in info.embedders],
-            limits=limits_to_proto(info.limits),
-        )
+        self._info = info
 
     async def Ping(
         self, request: pb.PingRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -51,4 +50,11 @@ class ServerHealthServicer(HealthServiceServicer):
     ) -> pb.GetServerInfoResponse:
         """Say what runs here."""
         del request, context
-        return self._info
+        info = self._info
+        return pb.GetServerInfoResponse(
+            version=info.version,
+            store=info.store,
+            embedders=[embedder_to_proto(embedder) for embedder in info.embedders],
+            rerankers=info.rerankers,
+            limits=limits_to_proto(info.limits),
+        )

@@ -1,4 +1,4 @@
-"""The adapters over ONNX models keep their contracts: by tiny models and, where there is one, by a real one."""
+"""The adapters over ONNX models keep their contracts: by tiny models and, where it is there, a real one."""
 
 from __future__ import annotations
 

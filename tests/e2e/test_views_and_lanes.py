@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 import pytest
 
-from rag_grpc import app
+from rag_grpc import model_set
 from rag_grpc.app import running_server
 from rag_grpc.core.ports import Embedder
 from rag_grpc.settings import Settings
@@ -205,7 +205,7 @@ async def embedding(monkeypatch: pytest.MonkeyPatch) -> Embedding:
     def begun(text: str) -> None:
         loop.call_soon_threadsafe(told.begun.put_nowait, text)
 
-    monkeypatch.setitem(app.EMBEDDERS, "sleepy", lambda: SleepyEmbedder(begun))
+    monkeypatch.setitem(model_set.EMBEDDERS, "sleepy", lambda: SleepyEmbedder(begun))
     return told
 
 

@@ -46,7 +46,9 @@ def test_settings_never_change() -> None:
         ("DATA_DIR", "/srv/rag", Path("/srv/rag")),
         ("DATA_DIR", "~/rag", Path.home() / "rag"),
         ("STORE", "Memory", "memory"),
-        ("EMBEDDERS", "mock, other", ("mock", "other")),
+        ("EMBEDDERS", "mock, a=fastembed:/srv/m?x=1", ("mock", "a=fastembed:/srv/m?x=1")),
+        ("RERANKERS", "", ()),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/v1"),
         ("GRACE", "500ms", 0.5),
         ("GRACE", "2m", 120.0),
         ("GRACE", "7", 7.0),
@@ -72,6 +74,10 @@ def test_what_is_taken(name: str, text: str, value: object) -> None:
         ("STORE", "sqlite"),
         ("EMBEDDERS", "mock,,other"),
         ("EMBEDDERS", "mock,mock"),
+        ("RERANKERS", "a,,b"),
+        ("OPENAI_BASE_URL", "api.openai.com"),
+        ("OPENAI_BASE_URL", "ftp://host"),
+        ("OPENAI_BASE_URL", "https://host?key=1"),
         ("GRACE", "-1s"),
         ("GRACE", "nan"),
         ("GRACE", "2h"),
@@ -88,6 +94,12 @@ def test_what_is_taken(name: str, text: str, value: object) -> None:
 def test_what_is_refused_names_the_variable_and_the_value(name: str, text: str) -> None:
     assert len(found := faults({f"RAG_{name}": text})) == 1
     assert found[0].startswith(f"RAG_{name}: {text!r}")
+
+
+def test_an_address_with_a_password_is_refused_and_not_shown() -> None:
+    (found,) = faults({"RAG_OPENAI_BASE_URL": "https://me:hunter2@host/v1"})
+    assert found.startswith("RAG_OPENAI_BASE_URL: has a user or password in it")
+    assert "hunter2" not in found
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -1,0 +1,258 @@
+"""Embedding models behind an endpoint that speaks OpenAI's protocol: OpenAI's own, vLLM, Ollama, others.
+
+Nothing that comes back is trusted: the order, the count, the length and every number of
+the vectors are checked, and what is wrong is ModelUnavailable, which says what happened
+but neither the key nor a text nor a word of the endpoint's answer.
+
+**Time.** One batch has so long in all, tries and pauses together, and one try half of
+it, so that a connection that hangs is given up in time for another. The package's own
+retries are off: they know no bound for all tries together, and a server that asks for a
+longer pause than is left is better reported at once than waited for.
+
+**Threads.** The port blocks; the package is used through its asyncio face all the same,
+on a loop in a thread of its own. Only that ends a try at its time whatever the endpoint
+does, trickling a byte now and then included, and at once when the server stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import openai
+from numpy.typing import NDArray
+
+from rag_grpc.core.errors import ModelUnavailable
+from rag_grpc.embedders.loop_thread import LoopClosed, LoopThread
+
+VERSION: Final = 1
+
+KNOWN_DIMENSIONS: Final = {
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+    "text-embedding-ada-002": 1536,
+}
+
+_NOTHING: Final = "."
+"""Sent for a text of white space alone, which endpoints refuse."""
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 8.0
+_AGAIN_IN: Final = 1.0
+"""Seconds after which a caller may try again where the endpoint named no time."""
+_TRY_AGAIN: Final = frozenset({408, 409, 425, 429})
+_SERVER_FAULTS: Final = 500
+# The texts themselves may be at fault, so each is worth a try alone.
+_ABOUT_THE_TEXTS: Final = frozenset({400, 413, 422})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAIOptions:
+    """Where the model is served and how it is asked."""
+
+    base_url: str
+    api_key: str = field(default="", repr=False)
+    dimension: int
+    shorten: bool = False
+    """Ask for vectors of `dimension` numbers; else the model gives what it gives."""
+    timeout: float = 30.0
+    """Seconds for a batch, tries and pauses together."""
+    retries: int = 3
+    max_batch: int = 64
+    max_characters: int = 6000
+    """Of each text; what follows is not sent. 8,191 tokens, which OpenAI's models read, in most scripts."""
+    revision: str = ""
+    """Part of the fingerprint: for an operator to change when the endpoint's model changes under its name."""
+    query_prefix: str = ""
+    passage_prefix: str = ""
+    dense_weight: float = 0.5
+
+
+class OpenAIEmbedder:
+    """An Embedder over one model of one endpoint. It is asked nothing before the first text."""
+
+    max_tokens = 0
+    tokenizer = None
+
+    def __init__(self, name: str, model: str, options: OpenAIOptions) -> None:
+        self._name = name
+        self._model = model
+        self._options = options
+        self._loop = LoopThread(f"openai-{name}")
+
+    @property
+    def name(self) -> str:
+        """What a collection calls it."""
+        return self._name
+
+    @property
+    def dimension(self) -> int:
+        """What the settings say; an answer of another length is refused."""
+        return self._options.dimension
+
+    @property
+    def fingerprint(self) -> str:
+        """`openai-<version>-<dimension>-<16 hex>`, over the model's name and all that is sent with a text.
+
+        The address is not in it: the same model may move. Nor can the weights be, which nobody here sees.
+        """
+        o = self._options
+        decided = (VERSION, self._model, o.dimension, o.shorten, o.max_characters, o.revision)
+        digest = hashlib.sha256(repr((*decided, o.query_prefix, o.passage_prefix)).encode()).hexdigest()
+        return f"openai-{VERSION}-{o.dimension}-{digest[:16]}"
+
+    @property
+    def max_batch(self) -> int:
+        """Texts of one request."""
+        return self._options.max_batch
+
+    @property
+    def dense_weight(self) -> float:
+        """What the settings say, one half otherwise."""
+        return self._options.dense_weight
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed passages: shape (len(texts), dimension)."""
+        return self._embed(texts, self._options.passage_prefix)
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed queries, with what the settings put in front of them."""
+        return self._embed(texts, self._options.query_prefix)
+
+    def close(self) -> None:
+        """End what is asked just now, and the thread."""
+        self._loop.close(lambda: self._client.close())  # noqa: PLW0108 # made only where it was used
+
+    @cached_property
+    def _client(self) -> openai.AsyncOpenAI:
+        options = self._options
+        return openai.AsyncOpenAI(
+            api_key=options.api_key or "none",
+            base_url=options.base_url,
+            timeout=options.timeout / 2,
+            max_retries=0,
+            # Without a key no header is sent, as servers of one's own want it; the package insists on a text.
+            default_headers={} if options.api_key else {"Authorization": openai.Omit()},  # type: ignore[dict-item] # it takes Omit
+        )
+
+    def _embed(self, texts: Sequence[str], prefix: str) -> NDArray[np.float32]:
+        longest, size = self._options.max_characters, self._options.max_batch
+        sent = [(prefix + text)[:longest] if text.strip() else _NOTHING for text in texts]
+        vectors = np.empty((len(sent), self.dimension), np.float32)
+        for start in range(0, len(sent), size):
+            batch = slice(start, start + size)
+            vectors[batch] = self._run(self._batch(sent[batch]))
+        return vectors
+
+    def _run(self, work: Coroutine[Any, Any, NDArray[np.float32]]) -> NDArray[np.float32]:
+        try:
+            return self._loop.run(work)
+        except LoopClosed:
+            raise ModelUnavailable("the server is stopping", retry_after=_AGAIN_IN) from None
+
+    async def _batch(self, texts: list[str]) -> NDArray[np.float32]:
+        """Ask, again where that may help, within the time that there is."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._options.timeout
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                async with asyncio.timeout_at(min(end, loop.time() + self._options.timeout / 2)):
+                    answer = await self._ask(texts)
+                return vectors_of(answer, len(texts), self.dimension)
+            except _Unusable as error:
+                raise self._unavailable(f"gave an answer that is of no use: {error}") from None
+            except Exception as error:
+                failure = _Failure.of(error)
+                pause = failure.pause or min(_FIRST_PAUSE * 2 ** (tries - 1), _LONGEST_PAUSE)
+                if not failure.passing or tries > self._options.retries or loop.time() + pause >= end:
+                    raise self._gave_up(failure, tries) from error
+                # So that many servers do not come back at the same moment.
+                await asyncio.sleep(pause if failure.pause else pause * random.uniform(0.5, 1))  # noqa: S311 # no secret
+
+    async def _ask(self, texts: list[str]) -> Any:
+        return await self._client.embeddings.create(
+            model=self._model,
+            input=texts,
+            encoding_format="float",
+            dimensions=self._options.dimension if self._options.shorten else openai.omit,
+        )
+
+    def _gave_up(self, failure: _Failure, tries: int) -> ModelUnavailable:
+        often = f" {tries} times" if tries > 1 else ""
+        retry_after = None if failure.about_the_texts else failure.pause or _AGAIN_IN
+        return self._unavailable(f"{failure.what}{often}", retry_after)
+
+    def _unavailable(self, what: str, retry_after: float | None = None) -> ModelUnavailable:
+        return ModelUnavailable(f"the endpoint of embedder {self._name!r} {what}", retry_after=retry_after)
+
+
+class _Unusable(Exception):
+    """An answer that came, but says something else than was asked."""
+
+
+def vectors_of(answer: Any, count: int, dimension: int) -> NDArray[np.float32]:
+    """Take the vectors out of an answer, in the order of the texts. Raises _Unusable."""
+    data = getattr(answer, "data", None)
+    if not isinstance(data, list):
+        raise _Unusable("it holds no list of embeddings")
+    if len(data) != count:
+        raise _Unusable(f"{len(data)} embeddings for {count} texts")
+    vectors = np.empty((count, dimension), np.float32)
+    places = [getattr(each, "index", None) for each in data]
+    if any(type(place) is not int for place in places) or set(places) != set(range(count)):
+        raise _Unusable("its embeddings are not numbered from 0")
+    for place, each in zip(places, data, strict=True):
+        try:
+            with np.errstate(over="ignore"):
+                row = np.asarray(each.embedding, dtype=np.float32)
+        except (AttributeError, TypeError, ValueError):
+            raise _Unusable("an embedding is no list of numbers") from None
+        if row.shape != (dimension,):
+            raise _Unusable(f"an embedding of shape {row.shape} where {dimension} numbers are due")
+        if not np.isfinite(row).all() or not row.any():
+            raise _Unusable("an embedding is zero or not finite")
+        vectors[place] = row
+    return vectors
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What went wrong with a try: in words, whether it may pass, and the pause that was asked for."""
+
+    what: str
+    passing: bool
+    pause: float | None = None
+    about_the_texts: bool = False
+
+    @classmethod
+    def of(cls, error: Exception) -> _Failure:
+        if isinstance(error, openai.APIStatusError):
+            status = error.status_code
+            return cls(
+                f"answered with HTTP status {status}",
+                passing=status in _TRY_AGAIN or status >= _SERVER_FAULTS,
+                pause=_retry_after(error.response.headers.get("retry-after")),
+                about_the_texts=status in _ABOUT_THE_TEXTS,
+            )
+        if isinstance(error, TimeoutError | openai.APITimeoutError):
+            return cls("did not answer in time", passing=True)
+        if isinstance(error, openai.APIConnectionError):
+            return cls("could not be reached, or broke off", passing=True)
+        # JSON that is none, and whatever else the package stumbles over.
+        return cls(f"gave an answer that is of no use ({type(error).__name__})", passing=False)
+
+
+def _retry_after(text: str | None) -> float | None:
+    """Read the seconds of a Retry-After header; None where it has none, or a date."""
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < float("inf") else None

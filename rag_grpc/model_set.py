@@ -1,0 +1,224 @@
+"""The models that a server has: beside `rag_grpc.app`, the one module that names their adapters.
+
+A kind of adapter that needs a library of an extra is imported only where a setting names
+it, so that a server without the extra runs, and one with it starts no slower for it.
+
+Making a set reads settings and nothing else; `load` reads the models, in threads, so
+that the event loop answers meanwhile that the server is not ready yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+
+from rag_grpc.core.ports import Embedder, Reranker
+from rag_grpc.embedders.caching import CachingEmbedder
+from rag_grpc.embedders.mock import MockEmbedder
+from rag_grpc.environment import Secret, SettingsFault, flag, one_of, share, text, url, whole
+from rag_grpc.model_spec import ModelSpec
+from rag_grpc.onnx_models.folder import ModelFault
+from rag_grpc.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+EMBEDDERS: dict[str, Callable[[], Embedder]] = {"mock": MockEmbedder}
+"""Embedders that a setting names by their name alone."""
+
+_EXTRAS: Final = {"fastembed": ("onnxruntime", "tokenizers"), "openai": ("openai",)}
+"""The extra of each kind of adapter has its name; these are the packages that are imported."""
+
+_USE: Final = {"query_prefix": text, "passage_prefix": text, "dense_weight": share}
+_ONNX_OPTIONS: Final = {"file": text, "max_tokens": whole(8, 1_000_000)}
+_FASTEMBED_OPTIONS: Final = {
+    **_ONNX_OPTIONS,
+    **_USE,
+    "pooling": one_of("mean", "cls", "last"),
+    "normalize": flag,
+}
+_OPENAI_OPTIONS: Final = {
+    **_USE,
+    "dimension": whole(1, 4096),
+    "shorten": flag,
+    "base_url": url,
+    "api_key_file": lambda value: Path(value).expanduser(),
+    "max_batch": whole(1, 2048),
+    "max_characters": whole(1, 10_000_000),
+    "revision": text,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    """A model that has to be read: the setting that names it, its name there, and what reads it."""
+
+    variable: str
+    name: str
+    load: Callable[[], None]
+
+    def __call__(self) -> None:
+        try:
+            self.load()
+        except ModelFault as fault:
+            raise SettingsFault([f"{self.variable}: {self.name}: {fault}"]) from fault
+
+
+class ModelSet:
+    """The embedders and re-rankers of a server by the names that settings give them, the default first."""
+
+    def __init__(self, settings: Settings, *, counted: Callable[[bool], None] = lambda _: None) -> None:
+        """Make what the settings name. `counted` is told of each query whether its embedding was cached.
+
+        Raises SettingsFault with all that is wrong.
+        """
+        self.embedders: dict[str, Embedder] = {}
+        self.rerankers: dict[str, Reranker] = {}
+        self._settings = settings
+        self._counted = counted
+        self._loads: list[_Loading] = []
+        self._closes: list[Callable[[], None]] = []
+        self._faults: list[str] = []
+        for each in settings.embedders:
+            self._add("RAG_EMBEDDERS", each, self._embedder, self.embedders)
+        for each in settings.rerankers:
+            self._add("RAG_RERANKERS", each, self._reranker, self.rerankers)
+        if self._faults:
+            raise SettingsFault(self._faults)
+
+    async def load(self) -> None:
+        """Load all models, one after the other, in a thread. Raises SettingsFault."""
+        for each in self._loads:
+            began = time.monotonic()
+            await asyncio.to_thread(each)
+            log.info("model_loaded", name=each.name, seconds=round(time.monotonic() - began, 3))
+
+    def close(self) -> None:
+        """End what models are asked for just now, and their threads. Blocks."""
+        for close in self._closes:
+            close()
+
+    def _add(self, variable: str, text: str, make: Callable[[ModelSpec], T], into: dict[str, T]) -> None:
+        name = ""
+        try:
+            spec = ModelSpec.parse(text)
+            name = f"{spec.name}: " if spec.target else ""
+            into[spec.name] = make(spec)
+        except (ValueError, ModelFault) as fault:
+            self._faults.append(f"{variable}: {name}{fault}")
+
+    def _embedder(self, spec: ModelSpec) -> Embedder:
+        if not spec.target:
+            if spec.kind not in EMBEDDERS:
+                raise ValueError(f"there is no {spec.kind!r}; there is {', '.join(EMBEDDERS)}")
+            return EMBEDDERS[spec.kind]()
+        made = _one_of(spec, {"fastembed": self._fastembed, "openai": self._openai})(spec)
+        if not self._settings.query_cache_bytes:
+            return made
+        return CachingEmbedder(made, max_bytes=self._settings.query_cache_bytes, counted=self._counted)
+
+    def _reranker(self, spec: ModelSpec) -> Reranker:
+        return _one_of(spec, {"fastembed": self._cross_encoder})(spec)
+
+    def _fastembed(self, spec: ModelSpec) -> Embedder:
+        from rag_grpc.embedders.fastembed import (  # noqa: PLC0415 # of an extra
+            EmbedderOptions,
+            FastembedEmbedder,
+        )
+
+        options = EmbedderOptions(threads=self._threads(), **spec.read(_FASTEMBED_OPTIONS))
+        embedder = FastembedEmbedder(spec.name, spec.target, options, cache=self._settings.model_cache)
+        embedder.check()
+        self._loads.append(_Loading("RAG_EMBEDDERS", spec.name, embedder.load))
+        return embedder
+
+    def _cross_encoder(self, spec: ModelSpec) -> Reranker:
+        from rag_grpc.rerankers.cross_encoder import (  # noqa: PLC0415 # of an extra
+            CrossEncoderOptions,
+            CrossEncoderReranker,
+        )
+
+        settings = self._settings
+        options = CrossEncoderOptions(
+            threads=self._threads(), timeout=settings.rerank_timeout, **spec.read(_ONNX_OPTIONS)
+        )
+        reranker = CrossEncoderReranker(spec.name, spec.target, options, cache=settings.model_cache)
+        reranker.check()
+        self._loads.append(_Loading("RAG_RERANKERS", spec.name, reranker.load))
+        return reranker
+
+    def _openai(self, spec: ModelSpec) -> Embedder:
+        from rag_grpc.embedders.openai import (  # noqa: PLC0415 # of an extra
+            KNOWN_DIMENSIONS,
+            OpenAIEmbedder,
+            OpenAIOptions,
+        )
+
+        settings, given = self._settings, spec.read(_OPENAI_OPTIONS)
+        base_url, api_key = self._place(given)
+        usual = KNOWN_DIMENSIONS.get(spec.target)
+        dimension = given.pop("dimension", usual)
+        if dimension is None:
+            raise ValueError("say how long its vectors are, as in `?dimension=768`")
+        given.setdefault("shorten", usual is not None and dimension != usual)
+        embedder = OpenAIEmbedder(
+            spec.name,
+            spec.target,
+            OpenAIOptions(
+                base_url=base_url,
+                api_key=api_key,
+                dimension=dimension,
+                timeout=settings.openai_timeout,
+                retries=settings.openai_retries,
+                **given,
+            ),
+        )
+        self._closes.append(embedder.close)
+        return embedder
+
+    def _place(self, given: dict[str, Any]) -> tuple[str, str]:
+        """Say where a model is served, and with what key: each key is for the place that it was given for."""
+        file: Path | None = given.pop("api_key_file", None)
+        if "base_url" in given:
+            key = _key(file) if file else ""
+            return given.pop("base_url"), key
+        place, key = self._settings.openai_base_url, self._settings.openai_api_key
+        if file:
+            key = _key(file)
+        if not key and urlsplit(place).hostname == "api.openai.com":
+            raise ValueError("RAG_OPENAI_API_KEY is not set, without which OpenAI answers nothing")
+        return place, key
+
+    def _threads(self) -> int:
+        return self._settings.model_threads or max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def _one_of(spec: ModelSpec, kinds: Mapping[str, Callable[[ModelSpec], T]]) -> Callable[[ModelSpec], T]:
+    """Find what makes a kind of adapter, and whether what it imports is installed."""
+    if spec.kind not in kinds or not spec.target:
+        example = f"{spec.name}={next(iter(kinds))}:TARGET"
+        raise ValueError(f"there is no kind {spec.kind!r}; there is {', '.join(kinds)}: {example}")
+    missing = [each for each in _EXTRAS[spec.kind] if importlib.util.find_spec(each) is None]
+    if missing:
+        raise ValueError(
+            f"{', '.join(missing)} is not installed, which the kind {spec.kind!r} needs:"
+            f" pip install 'rag-grpc[{spec.kind}]'"
+        )
+    return kinds[spec.kind]
+
+
+def _key(file: Path) -> Secret:
+    try:
+        return Secret(file.read_text("utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the key cannot be read from {str(file)!r}: {type(error).__name__}") from None
