@@ -306,8 +306,10 @@ class ScriptedServer(
 
 
 @contextmanager
-def running(servicer: ScriptedServer) -> Iterator[grpc.Server]:
-    """Serve on a free port until the block ends."""
+def running(
+    servicer: ScriptedServer, credentials: grpc.ServerCredentials | None = None
+) -> Iterator[grpc.Server]:
+    """Serve on a free port until the block ends, with `credentials` through TLS."""
     server = grpc.server(ThreadPoolExecutor(max_workers=8), options=[("grpc.so_reuseport", 0)])
     collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(servicer, server)
     ingestion_service_pb2_grpc.add_IngestionServiceServicer_to_server(servicer, server)
@@ -320,7 +322,8 @@ def running(servicer: ScriptedServer) -> Iterator[grpc.Server]:
     )
     health = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check})
     server.add_generic_rpc_handlers((health,))
-    port = server.add_insecure_port(servicer.target or "127.0.0.1:0")
+    address = servicer.target or "127.0.0.1:0"
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     servicer.target = f"127.0.0.1:{port}"
     server.start()
     try:

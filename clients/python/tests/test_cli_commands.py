@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from clients.python.tests.scripted_server import BROKEN, Failure
+from clients.python.tests.scripted_server import BROKEN, Failure, ScriptedServer, running
 from rag_client import cli, errors
 from rag_client.cli.exit_codes import ExitCode, exit_code
 from rag_client.cli.output import as_json
+from rag_client.structs import from_struct
 from ragapi.v1 import retrieval_service_pb2 as retrieval_pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from clients.python.tests.scripted_server import ScriptedServer
 
     Run = Callable[..., tuple[int, str, str]]
 
@@ -109,6 +109,11 @@ def test_create_makes_the_collection_first(ragctl: Run, server: ScriptedServer, 
         ["delete", "a", "--all"],
         ["nonsense"],
         ["ping", "--timeout", "0"],
+        ["--ca-file", "/nothing/there", "ping"],
+        ["update-metadata", "d1"],
+        ["update-metadata", "d1", "lang"],
+        ["update-metadata", "d1", "=en"],
+        ["update-metadata", "d1", "a=1", "a=2"],
     ],
 )
 def test_wrong_arguments_are_2_and_nothing_is_sent(
@@ -183,6 +188,29 @@ def test_get_list_and_delete(ragctl: Run, server: ScriptedServer, corpus: Path) 
     assert server.documents == {}
 
 
+def test_metadata_are_changed_by_words(ragctl: Run, server: ScriptedServer) -> None:
+    words = ["lang=en", "year=2024", "draft=null", 'tags=["a"]', 'zip="01"', "note=a=b", "odd=NaN", "empty="]
+    code, out, _ = ragctl("update-metadata", "d1", *words, "--expected-revision", "3", "-c", "notes")
+    request = server.requests[-1]
+    assert (code, out.splitlines()[0]) == (0, "d1  revision 7")
+    assert (request.doc_id, request.collection, request.replace) == ("d1", "notes", False)
+    assert request.expected_revision == 3
+    assert from_struct(request.metadata) == {
+        "lang": "en",
+        "year": 2024,
+        "draft": None,
+        "tags": ["a"],
+        "zip": "01",
+        "note": "a=b",
+        "odd": "NaN",
+        "empty": "",
+    }
+    out = ragctl("update-metadata", "d1", "a=1", "--replace", "--json")[1]
+    assert json.loads(out) == {"revision": 7, "metadata": {"a": 1}}
+    assert server.requests[-1].replace
+    assert not server.requests[-1].HasField("expected_revision")
+
+
 class Terminal(io.StringIO):
     """Somebody who types."""
 
@@ -251,6 +279,46 @@ def test_the_server_may_stand_before_or_behind_the_command(
     assert ragctl("--server", server.target, "ping")[0] == 0
     assert ragctl("--server", server.target, "collections", "show")[0] == 0
     assert ragctl("--server", "127.0.0.1:2", "ping", "--server", server.target)[0] == 0
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A key and a certificate for 127.0.0.1, which vouches for itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed, and makes the certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    key, made = folder / "key.pem", folder / "cert.pem"
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)]
+    subprocess.run(["openssl", *options.split(), *names], check=True, capture_output=True)
+    return key, made
+
+
+def test_tls_and_the_key_go_with_every_command(
+    ragctl: Run, certificate: tuple[Path, Path], corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, made = certificate
+    pair = (key.read_bytes(), made.read_bytes())
+    secure = ScriptedServer()
+    with running(secure, grpc.ssl_server_credentials([pair])):
+        monkeypatch.setenv("RAG_SERVER", secure.target)
+        assert ragctl("--ca-file", str(made), "--api-key", "k1", "list")[0] == 0
+        assert secure.invocation_metadata[-1]["authorization"] == "Bearer k1"
+        monkeypatch.setenv("RAG_CA_FILE", str(made))
+        monkeypatch.setenv("RAG_API_KEY", "k2")
+        assert ragctl("ingest", str(corpus))[0] == 0
+        assert {each["authorization"] for each in secure.invocation_metadata[1:]} == {"Bearer k2"}
+        monkeypatch.delenv("RAG_CA_FILE")
+        for refused in (["--tls", "ping"], ["ping"]):  # nobody vouches for it, and no plain text
+            code, out, err = ragctl(*refused, "--timeout", "2")
+            assert (code, out) == (4, "")
+            assert "k2" not in err
+
+
+def test_what_one_command_line_says_the_next_does_not_know(ragctl: Run, server: ScriptedServer) -> None:
+    assert ragctl("--api-key", "k1", "ping")[0] == 0
+    assert ragctl("ping")[0] == 0
+    assert "authorization" not in server.invocation_metadata[-1]
 
 
 def test_a_stream_that_breaks_is_no_business_of_the_shell(

@@ -45,12 +45,12 @@ def rehearse(
 
 
 def _status(client: RagClient, document: Document, collection: str) -> str:
+    sent = _seen(document)  # first of all, for it may be what cannot be sent
     try:
         stored = client.get_document(document.doc_id, collection=collection)
     except (DocumentNotFoundError, CollectionNotFoundError):
         return "created"
-    same = _seen(stored) == _seen(document)
-    return "unchanged" if same and _chunks_may_be_same(document, stored) else "replaced"
+    return "unchanged" if _seen(stored) == sent and _chunks_may_be_same(document, stored) else "replaced"
 
 
 def _seen(document: Document) -> tuple[Any, ...]:
