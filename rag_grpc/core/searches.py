@@ -94,10 +94,11 @@ class Selected(NamedTuple):
     dense_rank: int | None = None
     lexical: float | None = None
     lexical_rank: int | None = None
+    rerank: float | None = None
 
 
 Select: TypeAlias = Callable[[Found], Sequence[Selected]]
-"""Cut candidates to the hits of an answer, best first: pure, fast, called in a search thread."""
+"""Cut candidates to the hits of an answer, best first: fast, called in a search thread, maybe more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ class Hit(NamedTuple):
     dense_rank: int | None = None
     lexical: float | None = None
     lexical_rank: int | None = None
+    rerank: float | None = None
 
 
 class SearchResult(NamedTuple):
