@@ -1,0 +1,185 @@
+"""The analyzer: Snowball's stemmers, and the stop words that come with tantivy.
+
+Stemming makes "indexing" and "indexed" one term; stop words ("the", "of") are in most
+texts, so they say nothing and cost most. Both are a matter of language. A collection
+that names none, or one that Snowball does not know (Chinese needs no stems), gets
+neither: its words are compared as they stand.
+
+Both sides of a search go through the same analysis, so a stem need not be a word.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from importlib.metadata import version
+from itertools import chain
+from threading import Lock
+from typing import Final
+
+import Stemmer  # type: ignore[import-not-found]  # it ships no annotations
+import tantivy
+
+from rag_grpc.core.analysis import VERSION, Token, parts, runs
+
+ALGORITHMS: Final = {
+    "ar": "arabic",
+    "ca": "catalan",
+    "cs": "czech",
+    "da": "danish",
+    "de": "german",
+    "el": "greek",
+    "en": "english",
+    "eo": "esperanto",
+    "es": "spanish",
+    "et": "estonian",
+    "eu": "basque",
+    "fa": "persian",
+    "fi": "finnish",
+    "fr": "french",
+    "ga": "irish",
+    "hi": "hindi",
+    "hu": "hungarian",
+    "hy": "armenian",
+    "id": "indonesian",
+    "it": "italian",
+    "lt": "lithuanian",
+    "nb": "norwegian",
+    "ne": "nepali",
+    "nl": "dutch",
+    "nn": "norwegian",
+    "no": "norwegian",
+    "pl": "polish",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "sr": "serbian",
+    "st": "sesotho",
+    "sv": "swedish",
+    "ta": "tamil",
+    "tr": "turkish",
+    "yi": "yiddish",
+}
+"""Snowball's stemmer of each ISO 639-1 code. `porter` is left out: `english` is its author's better one."""
+
+STOP_WORDS: Final = frozenset(
+    {"da", "de", "en", "es", "fi", "fr", "hu", "it", "nb", "nl", "nn", "no", "pt", "ru", "sv"}
+)
+"""Languages of which tantivy has Snowball's list (for English, Lucene's shorter one)."""
+
+# 's, n't and their like are no part of the word that somebody looks for.
+_ENGLISH_ENDINGS: Final = re.compile(r"['\u2019](?<=\w.)(?:s|t|re|ve|ll|d|m)(?!\w)", re.IGNORECASE)
+_ASCII_RUNS: Final = re.compile("[0-9a-z]+")
+
+CACHED_WORDS: Final = 100_000
+"""For each language, some 10 MB: a text is mostly words that came before."""
+CACHED_LENGTH: Final = 32
+
+
+class SnowballAnalyzer:
+    """An Analyzer. See the port for what is promised; any thread may call it."""
+
+    def __init__(self) -> None:
+        self._languages: dict[str, _Language] = {"": _Language("")}
+
+    @property
+    def version(self) -> str:
+        """Changes with the rules, and with the libraries that rules come from."""
+        libraries = f"snowball-{Stemmer.version()} tantivy-{version('tantivy')}"
+        return f"{VERSION} unicode-{unicodedata.unidata_version} {libraries}"
+
+    def terms(self, text: str, language: str) -> list[str]:
+        """Take a text apart into terms."""
+        return self._language(language).terms(text)
+
+    def tokens(self, text: str, language: str) -> list[Token]:
+        """Take a text apart into terms, and say where each stands."""
+        return self._language(language).tokens(text)
+
+    def _language(self, language: str) -> _Language:
+        found = self._languages.get(language)
+        if found is None:
+            if language not in ALGORITHMS:
+                return self._languages[""]
+            # Two threads may both make one: then one of them is dropped.
+            found = self._languages[language] = _Language(language)
+        return found
+
+
+class _Language:
+    """The rules of one language."""
+
+    def __init__(self, language: str) -> None:
+        self._english = language == "en"
+        self._turkish = language == "tr"
+        self._words = _Words(language)
+        self._pieces = lru_cache(CACHED_WORDS)(self._words.tokens)
+
+    def terms(self, text: str) -> list[str]:
+        text = self._prepared(text)
+        if text.isascii():
+            found = _ASCII_RUNS.findall(text.lower())
+        else:
+            found = [text[start:end] for start, end in runs(text)]
+        return list(chain.from_iterable(map(self._words.__getitem__, found)))
+
+    def tokens(self, text: str) -> list[Token]:
+        text = self._prepared(text)
+        return [
+            Token(term, start + first, start + last)
+            for start, end in runs(text)
+            for term, first, last in self._of_run(text[start:end])
+        ]
+
+    def _of_run(self, run: str) -> list[Token]:
+        return self._pieces(run) if len(run) <= CACHED_LENGTH else self._words.tokens(run)
+
+    def _prepared(self, text: str) -> str:
+        """Blank out what the language does not count as words; no offset changes."""
+        if self._english and ("'" in text or "\u2019" in text):
+            text = _ENGLISH_ENDINGS.sub(lambda match: " " * len(match[0]), text)
+        if self._turkish:
+            # Their capitals are others: without this, casefold would make two letters of the second.
+            text = text.replace("I", "\u0131").replace("\u0130", "i")
+        return text
+
+
+class _Words(dict[str, tuple[str, ...]]):
+    """The terms of each run that came before; others are worked out when they are asked for."""
+
+    def __init__(self, language: str) -> None:
+        super().__init__()
+        algorithm = ALGORITHMS.get(language)
+        # Stemmers have a state, and a cache of their own that would be a second one.
+        self._lock = Lock()
+        self._stem = Stemmer.Stemmer(algorithm, 0) if algorithm else None
+        self._stop = _stop_filter(algorithm) if algorithm and language in STOP_WORDS else None
+
+    def __missing__(self, run: str) -> tuple[str, ...]:
+        terms = tuple([each.term for each in self.tokens(run)])
+        if len(run) <= CACHED_LENGTH:
+            if len(self) >= CACHED_WORDS:
+                self.clear()
+            self[run] = terms
+        return terms
+
+    def tokens(self, run: str) -> list[Token]:
+        """Work out the tokens of a run; offsets count from its start."""
+        found = parts(run)
+        if self._stop is not None:
+            found = [each for each in found if self._stop.analyze(each.term)]
+        if self._stem is None:
+            return found
+        with self._lock:
+            stemmed = [each._replace(term=self._stem.stemWord(each.term)) for each in found]
+        return [each for each in stemmed if each.term]
+
+
+def _stop_filter(algorithm: str) -> tantivy.TextAnalyzer:
+    """Make an analyzer that gives nothing for a stop word."""
+    return (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw())
+        .filter(tantivy.Filter.stopword(algorithm))
+        .build()
+    )
