@@ -2,10 +2,15 @@
 
 A model takes many texts at little more than the cost of one. While it works, texts
 gather; when it is done, it takes what is there, up to its `max_batch`. So a lone text
-waits for nothing, and a busy server makes large batches by itself. Queries go before
-documents: somebody waits for them.
+waits for nothing, and a busy server makes large batches by itself.
 
-A batch that fails is tried again text by text, so that one bad text fails alone.
+Every embedder has two lines, each with a thread: one for queries, since somebody waits
+for them, and one for documents. A batch of documents may take a second, and a query
+that comes meanwhile is embedded beside it, not after it. What a slow endpoint holds up
+is nothing but its own lines.
+
+A batch that fails is tried again text by text, so that one bad text fails alone; but not
+where the model says, by `retry_after`, that it would not have answered for any text.
 """
 
 from __future__ import annotations
@@ -23,9 +28,6 @@ from numpy.typing import NDArray
 from rag_grpc.core.embedder_choice import embedder_named
 from rag_grpc.core.errors import ModelUnavailable, NotReady, RagError
 from rag_grpc.core.ports import Embedder, Telemetry
-
-_QUERY_BATCHES_IN_A_ROW = 8
-"""After so many batches of queries documents have their turn, so that they never starve."""
 
 _FAILURES_IN_A_ROW = 3
 """Texts of a failed batch that are tried alone before a model that answers none counts as down."""
@@ -69,26 +71,28 @@ class _Piece:
             request.future.set_result(request.vectors)
 
 
-class _Worker:
-    """The queue of one embedder. It holds a task only while there is something to embed."""
+class _Line:
+    """What waits for one embedder, queries or documents. It holds a task only while there is something."""
 
-    def __init__(self, embedder: Embedder, telemetry: Telemetry) -> None:
-        self.embedder = embedder
+    def __init__(self, embedder: Embedder, telemetry: Telemetry, *, query: bool) -> None:
+        self._embedder = embedder
         self._telemetry = telemetry
-        self._queries: deque[_Request] = deque()
-        self._documents: deque[_Request] = deque()
-        self._query_batches = 0
+        self._query = query
+        self._waiting: deque[_Request] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"embed-{embedder.name}")
+        # Its thread begins with the first text.
+        self._pool = ThreadPoolExecutor(
+            1, thread_name_prefix=f"embed-{embedder.name}-{'queries' if query else 'documents'}"
+        )
 
-    def add(self, request: _Request, *, query: bool) -> None:
-        (self._queries if query else self._documents).append(request)
+    def add(self, request: _Request) -> None:
+        self._waiting.append(request)
         if self._task is None or self._task.done():
             # The task begins in the next turn of the loop, so what comes in this one shares a batch.
             self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def close(self) -> None:
-        for request in (*self._queries, *self._documents):
+        for request in self._waiting:
             if not request.future.done():
                 request.future.set_exception(NotReady("the server is stopping"))
         if self._task is not None:
@@ -97,10 +101,12 @@ class _Worker:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        while pieces := self._next_batch():
+        while pieces := self._take():
             texts = [text for each in pieces for text in each.request.texts[each.begin : each.end]]
             begin = time.perf_counter()
-            vectors, failures = await loop.run_in_executor(self._pool, embed_each, self.embedder, texts)
+            vectors, failures = await loop.run_in_executor(
+                self._pool, embed_each, self._embedder, texts, self._query
+            )
             self._telemetry.stage("embed", time.perf_counter() - begin)
             self._telemetry.batch("embed", len(texts))
             place = 0
@@ -109,32 +115,21 @@ class _Worker:
                 piece.deliver(vectors[place:end], failures[place:end])
                 place = end
 
-    def _next_batch(self) -> list[_Piece]:
-        queries_first = bool(self._queries) and (
-            not self._documents or self._query_batches < _QUERY_BATCHES_IN_A_ROW
-        )
-        order = [self._queries, self._documents] if queries_first else [self._documents, self._queries]
-        for source in order:
-            if pieces := self._take(source):
-                self._query_batches = self._query_batches + 1 if source is self._queries else 0
-                return pieces
-        return []
-
-    def _take(self, source: deque[_Request]) -> list[_Piece]:
+    def _take(self) -> list[_Piece]:
         pieces: list[_Piece] = []
-        room = self.embedder.max_batch
-        while source and room:
-            request = source[0]
+        room = self._embedder.max_batch
+        while self._waiting and room:
+            request = self._waiting[0]
             # Withdrawn, or a part of it has failed already.
             if request.future.done():
-                source.popleft()
+                self._waiting.popleft()
                 continue
             begin = request.begun
             request.begun = min(begin + room, len(request.texts))
             pieces.append(_Piece(request, begin, request.begun))
             room -= request.begun - begin
             if request.begun == len(request.texts):
-                source.popleft()
+                self._waiting.popleft()
         return pieces
 
 
@@ -143,7 +138,11 @@ class EmbeddingQueue:
 
     def __init__(self, embedders: Mapping[str, Embedder], telemetry: Telemetry) -> None:
         self._embedders = embedders
-        self._workers = {name: _Worker(each, telemetry) for name, each in embedders.items()}
+        self._lines = {
+            (name, query): _Line(each, telemetry, query=query)
+            for name, each in embedders.items()
+            for query in (True, False)
+        }
         self._closed = False
 
     async def embed(self, embedder: str, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
@@ -158,27 +157,28 @@ class EmbeddingQueue:
         future: asyncio.Future[NDArray[np.float32]] = asyncio.get_running_loop().create_future()
         if not texts:
             return np.empty((0, dimension), np.float32)
-        self._workers[embedder].add(_Request(texts, dimension, future), query=query)
+        self._lines[embedder, query].add(_Request(texts, dimension, future))
         return await future
 
     async def close(self) -> None:
         """Refuse what waits, finish what is being embedded, end the threads."""
         self._closed = True
-        for worker in self._workers.values():
-            await worker.close()
+        await asyncio.gather(*(line.close() for line in self._lines.values()))
 
 
-def embed_each(embedder: Embedder, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[RagError | None]]:
+def embed_each(
+    embedder: Embedder, texts: Sequence[str], query: bool = False
+) -> tuple[NDArray[np.float32], list[RagError | None]]:
     """Embed texts together, or one by one where that fails; for each text its row and what went wrong.
 
     Blocks. Rows of texts that failed are zero.
     """
-    try:
-        return _embed(embedder, texts), [None] * len(texts)
-    except ModelUnavailable as error:
-        if len(texts) == 1:
-            return np.zeros((1, embedder.dimension), np.float32), [error]
     vectors = np.zeros((len(texts), embedder.dimension), np.float32)
+    try:
+        return _embed(embedder, texts, query), [None] * len(texts)
+    except ModelUnavailable as error:
+        if len(texts) == 1 or error.retry_after is not None:
+            return vectors, [error] * len(texts)
     failures: list[RagError | None] = [None] * len(texts)
     for place, text in enumerate(texts):
         if place >= _FAILURES_IN_A_ROW and all(failures[:place]):
@@ -186,16 +186,17 @@ def embed_each(embedder: Embedder, texts: Sequence[str]) -> tuple[NDArray[np.flo
             failures[place] = failures[place - 1]
             continue
         try:
-            vectors[place] = _embed(embedder, [text])[0]
+            vectors[place] = _embed(embedder, [text], query)[0]
         except ModelUnavailable as error:
             failures[place] = error
     return vectors, failures
 
 
-def _embed(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
+def _embed(embedder: Embedder, texts: Sequence[str], query: bool) -> NDArray[np.float32]:
     """Call the embedder, and trust nothing that comes back."""
     try:
-        vectors = np.ascontiguousarray(embedder.embed(texts), dtype=np.float32)
+        embed = embedder.embed_queries if query else embedder.embed
+        vectors = np.ascontiguousarray(embed(texts), dtype=np.float32)
     except ModelUnavailable:
         raise
     except Exception as error:

@@ -123,26 +123,48 @@ async def test_calls_of_one_turn_share_a_batch_from_the_start(
     assert gated.batches == [("a", "b", "c")]
 
 
-async def test_queries_go_before_documents(queue: EmbeddingQueue, gated: GatedEmbedder) -> None:
-    first = asyncio.create_task(queue.embed("letters", ["first"]))
+async def test_a_query_does_not_wait_for_documents(queue: EmbeddingQueue, gated: GatedEmbedder) -> None:
+    documents = asyncio.create_task(queue.embed("letters", [f"d{n}" for n in range(8)]))
     await gated.busy()
-    documents = asyncio.create_task(queue.embed("letters", [f"d{n}" for n in range(5)]))
     query = asyncio.create_task(queue.embed("letters", ["q"], query=True))
-    await settle()
+    await gated.busy()
+    # Both are under way; which of them the gate lets through first is left open.
     gated.open()
-    await asyncio.gather(first, documents, query)
-    assert gated.batches == [("first",), ("q",), ("d0", "d1", "d2", "d3"), ("d4",)]
+    await asyncio.gather(documents, query)
+    assert sorted(gated.batches) == [("d0", "d1", "d2", "d3"), ("d4", "d5", "d6", "d7"), ("q",)]
 
 
 async def test_documents_do_not_starve(queue: EmbeddingQueue, gated: GatedEmbedder) -> None:
-    first = asyncio.create_task(queue.embed("letters", ["first"]))
+    queries = [asyncio.create_task(queue.embed("letters", [f"q{n}"], query=True)) for n in range(80)]
     await gated.busy()
     document = asyncio.create_task(queue.embed("letters", ["d"]))
-    queries = [asyncio.create_task(queue.embed("letters", [f"q{n}"], query=True)) for n in range(80)]
-    await settle()
+    await gated.busy()
+    gated.open(2)
+    assert (await document).shape == (1, 8)
     gated.open()
-    await asyncio.gather(first, document, *queries)
-    assert gated.batches.index(("d",)) < len(gated.batches) // 2
+    await asyncio.gather(*queries)
+
+
+async def test_a_slow_embedder_holds_up_no_other(queue: EmbeddingQueue, gated: GatedEmbedder) -> None:
+    slow = [asyncio.create_task(queue.embed("letters", ["a"], query=query)) for query in (True, False)]
+    await gated.busy()
+    await gated.busy()
+    for query in (True, False):
+        assert (await queue.embed("touchy", ["a"], query=query)).shape == (1, 8)
+    assert not any(each.done() for each in slow)
+
+
+async def test_queries_are_embedded_as_queries(telemetry: Records) -> None:
+    class Prefixing(LetterEmbedder):
+        def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return self.embed([f"query: {text}" for text in texts])
+
+    prefixing = Prefixing()
+    queue = EmbeddingQueue({"letters": prefixing}, telemetry)
+    await queue.embed("letters", ["a"], query=True)
+    await queue.embed("letters", ["a"])
+    assert prefixing.batches == [("query: a",), ("a",)]
+    await queue.close()
 
 
 async def test_a_withdrawn_text_is_not_embedded(queue: EmbeddingQueue, gated: GatedEmbedder) -> None:
@@ -185,6 +207,23 @@ async def test_a_model_that_is_down_is_not_asked_for_every_text(telemetry: Recor
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(each, ModelUnavailable) for each in results)
     assert len(touchy.batches) == 4
+    await queue.close()
+
+
+async def test_a_model_that_answers_for_no_text_is_asked_once(telemetry: Records) -> None:
+    @dataclass
+    class Away(LetterEmbedder):
+        def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            super().embed(texts)
+            raise ModelUnavailable("turned away", retry_after=3.0)
+
+    away = Away(max_batch=100)
+    queue = EmbeddingQueue({"letters": away}, telemetry)
+    results = await asyncio.gather(
+        *(queue.embed("letters", [each]) for each in "abc"), return_exceptions=True
+    )
+    assert [getattr(each, "retry_after", None) for each in results] == [3.0, 3.0, 3.0]
+    assert away.batches == [("a", "b", "c")]
     await queue.close()
 
 
