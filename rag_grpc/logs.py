@@ -7,11 +7,13 @@ through the standard library becomes the event "library_message".
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
 from typing import Any, Literal, TextIO
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -45,8 +47,7 @@ def set_up_logs(log_format: LogFormat, level: str, stream: TextIO | None = None)
         if console
         else [
             structlog.processors.ExceptionRenderer(_WITHOUT_LOCALS),
-            _in_order,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
+            _as_json,
         ]
     )
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -100,10 +101,18 @@ class _Clock:
         return event
 
 
-def _in_order(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Put first what every line has, for people who read JSON after all."""
-    first = {key: event.pop(key) for key in ("time", "level", "event") if key in event}
-    return {**first, **event}
+def _as_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+    """Write an event as JSON, with what every line has in front, for people who read JSON after all.
+
+    By orjson, which takes a tenth of the time that `json` takes: every call writes a line. What it cannot
+    write (a number beyond 64 bits, half of a surrogate pair) is rare, and `json` can.
+    """
+    line = {key: event.pop(key) for key in ("time", "level", "event") if key in event}
+    line.update(event)
+    try:
+        return orjson.dumps(line, default=repr).decode()
+    except TypeError:
+        return json.dumps(line, default=repr)
 
 
 def _as_library_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

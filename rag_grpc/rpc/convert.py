@@ -144,6 +144,14 @@ class Projection:
 
     keys: frozenset[str] = frozenset()
 
+    def of(self, packed: bytes) -> bytes:
+        """Give packed metadata with these keys alone."""
+        if not self.keys:
+            return packed
+        part = Struct()
+        self.into(part, packed)
+        return part.SerializeToString()
+
     def into(self, target: Struct, packed: bytes) -> None:
         """Unpack metadata into `target`."""
         if not self.keys:

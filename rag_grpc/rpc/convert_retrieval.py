@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from google.protobuf.duration_pb2 import Duration
 
 from rag_grpc.core.queries import DEFAULT_TOP_K, Query, QueryResult
-from rag_grpc.core.searches import Hit, HitParts, SearchStrategy
+from rag_grpc.core.searches import Hit, HitParts, SearchMode, SearchStrategy
 from rag_grpc.rpc.convert import Projection, fill_chunk, vector_from_proto
 from ragapi.v1 import retrieval_service_pb2 as pb
 
@@ -15,6 +15,12 @@ _STRATEGY = {
     SearchStrategy.ANN: pb.SEARCH_STRATEGY_ANN,
     SearchStrategy.EXACT: pb.SEARCH_STRATEGY_EXACT,
     SearchStrategy.ANN_THEN_EXACT: pb.SEARCH_STRATEGY_ANN_THEN_EXACT,
+    SearchStrategy.LEXICAL: pb.SEARCH_STRATEGY_LEXICAL,
+}
+_MODE = {
+    SearchMode.DENSE: pb.SEARCH_MODE_DENSE,
+    SearchMode.LEXICAL: pb.SEARCH_MODE_LEXICAL,
+    SearchMode.HYBRID: pb.SEARCH_MODE_HYBRID,
 }
 _ALL_PARTS = HitParts()
 
@@ -71,12 +77,19 @@ def fill_answer(response: pb.QueryResponse, request: pb.QueryRequest, result: Qu
             projection.into(message.metadata, hit.packed_metadata)
         if explain:
             _set_parts(message.parts, hit)
-    response.plan.strategy = _STRATEGY[result.strategy]
-    response.plan.mode = pb.SEARCH_MODE_DENSE
-    if result.matching_chunks is not None:
-        response.plan.matching_chunks = result.matching_chunks
+    fill_plan(response.plan, result.strategy, result.mode, result.matching_chunks)
     if explain:
         set_stages(response.plan, result.stages)
+
+
+def fill_plan(
+    plan: pb.SearchPlan, strategy: SearchStrategy, mode: SearchMode, matching_chunks: int | None
+) -> None:
+    """Say how an answer was found."""
+    plan.strategy = _STRATEGY[strategy]
+    plan.mode = _MODE[mode]
+    if matching_chunks is not None:
+        plan.matching_chunks = matching_chunks
 
 
 def _set_parts(parts: pb.ScoreParts, hit: Hit) -> None:

@@ -15,6 +15,7 @@ from rag_grpc.core.reading import Reading
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.rpc import convert_retrieval as convert
 from rag_grpc.rpc import page_tokens
+from rag_grpc.rpc.answer_encoding import encode_answer, encode_batch_problem, encode_batch_result
 from rag_grpc.rpc.convert import chunk_to_proto, document_to_proto
 from rag_grpc.rpc.interceptors.call import about
 from rag_grpc.rpc.response_size import FRAME_BYTES, fitting, too_large
@@ -44,24 +45,24 @@ class RetrievalServicer(RetrievalServiceServicer):
         self._max_bytes = limits.max_response_bytes
         self._validator = Validator(limits)
 
-    async def Query(
-        self, request: pb.QueryRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> pb.QueryResponse:
-        """Answer one query."""
+    async def Query(self, request: pb.QueryRequest, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        """Answer one query with an encoded pb.QueryResponse."""
         del context
         self._validator.check(request)
         about(collection=request.collection or DEFAULT_COLLECTION)
         result = await self._retrieval.query(convert.query_from_proto(request))
-        response = convert.answer_to_proto(request, result)
-        size = response.ByteSize()
-        if size > self._max_bytes:
-            raise too_large(size, self._max_bytes, _ASK_FOR_LESS)
+        response = encode_answer(request, result)
+        if len(response) > self._max_bytes:
+            raise too_large(len(response), self._max_bytes, _ASK_FOR_LESS)
         return response
 
     async def BatchQuery(
         self, request: pb.BatchQueryRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> pb.BatchQueryResponse:
-        """Answer several queries, each by itself; one whose answer finds no more room is LIMIT_EXCEEDED."""
+    ) -> Any:
+        """Answer several queries, each by itself, with an encoded pb.BatchQueryResponse.
+
+        One whose answer finds no more room is LIMIT_EXCEEDED.
+        """
         del context
         self._validator.check(request)
         about(queries=len(request.queries))
@@ -69,26 +70,26 @@ class RetrievalServicer(RetrievalServiceServicer):
             self._validator.error_of(query) or convert.query_from_proto(query) for query in request.queries
         ]
         results = await self._retrieval.query_batch(queries)
-        response = pb.BatchQueryResponse()
         room = self._max_bytes - PROBLEM_BYTES * len(results)
+        outcomes: list[bytes] = []
         for query, result in zip(request.queries, results, strict=True):
-            room -= self._add_result(response.results.add(), query, result, room)
-        return response
+            outcome, needed = self._outcome(query, result, room)
+            outcomes.append(outcome)
+            room -= needed
+        return b"".join(outcomes)
 
-    def _add_result(
-        self, message: pb.BatchQueryResult, query: pb.QueryRequest, result: QueryResult | RagError, room: int
-    ) -> int:
-        """Write one query's outcome, and say how much of `room` it takes."""
+    def _outcome(
+        self, query: pb.QueryRequest, result: QueryResult | RagError, room: int
+    ) -> tuple[bytes, int]:
+        """Encode one query's outcome, and say how much of `room` it takes."""
         if isinstance(result, RagError):
-            message.problem.CopyFrom(problem_of(result))
-            return max(0, message.ByteSize() + FRAME_BYTES - PROBLEM_BYTES)
-        convert.fill_answer(message.response, query, result)
-        size = message.ByteSize() + FRAME_BYTES
-        if size <= room:
-            return size
-        too_much = too_large(size, self._max_bytes, f"{_ASK_FOR_LESS}, or send fewer queries at once")
-        message.problem.CopyFrom(problem_of(too_much))
-        return 0
+            problem = encode_batch_problem(problem_of(result))
+            return problem, max(0, len(problem) - PROBLEM_BYTES)
+        outcome = encode_batch_result(encode_answer(query, result))
+        if len(outcome) <= room:
+            return outcome, len(outcome)
+        too_much = too_large(len(outcome), self._max_bytes, f"{_ASK_FOR_LESS}, or send fewer queries at once")
+        return encode_batch_problem(problem_of(too_much)), 0
 
     async def GetDocument(
         self, request: pb.GetDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -124,7 +124,9 @@ class House:
         assert {each.status for each in response.results} == {ingestion_pb.INGEST_STATUS_CREATED}
 
     async def query(self, **fields: Any) -> retrieval_pb.QueryResponse:
-        return await self.reads.Query(retrieval_pb.QueryRequest(**fields), CONTEXT)
+        return retrieval_pb.QueryResponse.FromString(
+            await self.reads.Query(retrieval_pb.QueryRequest(**fields), CONTEXT)
+        )
 
 
 @pytest.fixture
@@ -283,7 +285,7 @@ async def test_queries_of_a_batch_that_do_not_fit_fail_alone(house: House) -> No
     small = retrieval_pb.QueryRequest(query="x", top_k=1)
     bad = retrieval_pb.QueryRequest(query="x", mode=retrieval_pb.SEARCH_MODE_LEXICAL)
     request = retrieval_pb.BatchQueryRequest(queries=[large, large, small, bad, retrieval_pb.QueryRequest()])
-    response = await house.reads.BatchQuery(request, CONTEXT)
+    response = retrieval_pb.BatchQueryResponse.FromString(await house.reads.BatchQuery(request, CONTEXT))
     assert response.ByteSize() <= SMALL
     assert [each.WhichOneof("outcome") for each in response.results] == [
         "response",
