@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from rag_grpc.core.models import Vector
+from rag_grpc.core.models import TextSpan, Vector
 from rag_grpc.core.searches import ALL_PARTS, Hit, HitParts, SearchMode, SearchStrategy
 
 DEFAULT_TOP_K = 10
@@ -67,8 +67,8 @@ class Query(NamedTuple):
 class QueryResult(NamedTuple):
     """What a query came to. `stages` maps "embed", "dense", "fetch" and so on to seconds.
 
-    `highlights` stands beside `hits` where it was asked for: for each hit the (start, end) of every word of
-    the query in its text, in code points.
+    `highlights` stands beside `hits` where it was asked for: for each hit where the words of the query are in
+    its text.
     """
 
     hits: Sequence[Hit]
@@ -76,4 +76,4 @@ class QueryResult(NamedTuple):
     stages: Mapping[str, float]
     mode: SearchMode = SearchMode.DENSE
     matching_chunks: int | None = None
-    highlights: Sequence[Sequence[tuple[int, int]]] | None = None
+    highlights: Sequence[Sequence[TextSpan]] | None = None

@@ -1,26 +1,67 @@
-"""From a query to the search that answers it: where, by which evidence, how deep."""
+"""From a query to the search that answers it: where, by which evidence, how deep.
+
+The plan is made on the event loop, and most queries want little of it: what a query does
+not ask for costs a comparison.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rag_grpc.core import filter_language
+from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.embedder_choice import embedder_of
 from rag_grpc.core.errors import DimensionMismatch, FieldViolation, InvalidField, RagError
-from rag_grpc.core.filters import Filter
+from rag_grpc.core.filters import And, Comparison, Filter, Name, Not, Operator
 from rag_grpc.core.limits import Limits
-from rag_grpc.core.models import DEFAULT_COLLECTION, NO_EMBEDDER, Collection, Vector
+from rag_grpc.core.models import DEFAULT_COLLECTION, NO_EMBEDDER, Collection, TextSpan, Vector
 from rag_grpc.core.ports import Embedder, Store
-from rag_grpc.core.queries import Query
-from rag_grpc.core.searches import DenseQuery, Search, SearchMode
-from rag_grpc.core.selection import dense_selection
+from rag_grpc.core.queries import DEFAULT_RANK_CONSTANT, CrossEncoding, Query, Variety
+from rag_grpc.core.reranking import Reranking
+from rag_grpc.core.searches import (
+    DenseQuery,
+    Hit,
+    HitParts,
+    LexicalQuery,
+    Search,
+    SearchMode,
+    SearchResult,
+    Select,
+)
+from rag_grpc.core.selection import Choice, Selection, dense_selection
 from rag_grpc.core.vectors import check_vector
+
+FUSED_DEPTH = 100
+"""How many candidates of each side are fused at first."""
+FILTERED_DEPTH = 32
+"""Behind a filter a graph is asked for many times as many, so the first rung is short."""
+CANDIDATES_A_HIT = 4
+"""How many candidates a re-ranking looks at for each hit that is wanted."""
+CAPPED_DEPTHS = 4
+"""How many times as deep a search goes to fill an answer that is capped per document."""
 
 
 class QueryPlan:
     """How one query is answered; what is still missing of it is filled in on the way."""
 
-    __slots__ = ("collection", "embed_seconds", "failure", "filter", "mode", "query", "vector")
+    __slots__ = (
+        "collection",
+        "dense_weight",
+        "failure",
+        "filter",
+        "first_depth",
+        "highlights",
+        "hits",
+        "max_depth",
+        "mode",
+        "pool",
+        "query",
+        "reranker",
+        "result",
+        "selection",
+        "stages",
+        "vector",
+    )
 
     def __init__(
         self, query: Query, collection: Collection, filter_: Filter | None, mode: SearchMode
@@ -30,59 +71,195 @@ class QueryPlan:
         self.filter = filter_
         self.mode = mode
         self.vector: Vector | None = query.vector
-        self.embed_seconds: float | None = None
+        self.dense_weight = 0.5
+        self.first_depth = 0
+        self.max_depth = 0
+        self.pool = 0
+        self.reranker = ""
+        self.selection: Selection | None = None
+        self.stages: dict[str, float] = {}
+        self.hits: Sequence[Hit] = ()
+        self.highlights: Sequence[Sequence[TextSpan]] | None = None
+        self.result: SearchResult | None = None
         self.failure: RagError | None = None
 
     @property
     def wants_embedding(self) -> bool:
         """Whether the text is still to be embedded."""
-        return self.vector is None
+        return self.vector is None and self.mode is not SearchMode.LEXICAL and not self.query.doc_id
+
+    @property
+    def wants_document(self) -> bool:
+        """Whether the vector is still to be made of a document's chunks."""
+        return self.vector is None and bool(self.query.doc_id)
 
     def search(self) -> Search:
-        """Make the search, once the vector is there."""
-        query, vector = self.query, self.vector
-        return Search(
-            self.collection,
-            query.offset + query.top_k,
-            dense_selection(top_k=query.top_k, offset=query.offset, min_score=query.min_score),
-            None if vector is None else DenseQuery(vector, query.ef, query.exact),
-            None,
-            self.filter,
-            query.parts,
+        """Make the first search, once the vector is there."""
+        query = self.query
+        end = query.offset + query.top_k
+        if (
+            self.mode is SearchMode.DENSE
+            and not (query.max_hits_per_document or self.pool)
+            and end <= self.first_depth
+        ):
+            select = dense_selection(top_k=query.top_k, offset=query.offset, min_score=query.min_score)
+            return self._search(self.first_depth if self.filter is not None else end, select)
+        self.selection = Selection(self._choice(), self.first_depth)
+        return self._search(self.first_depth, self.selection)
+
+    def take(self, result: SearchResult) -> Search | None:
+        """Take what a search found; return the next one where it did not reach deep enough."""
+        selection, stages = self.selection, self.stages
+        if selection is None and not stages:
+            # As it is for most queries. The store's own mapping belongs to all searches of a batch.
+            self.stages = dict(result.stages)
+        else:
+            for name, seconds in (*result.stages.items(), *(selection.seconds.items() if selection else ())):
+                stages[name] = stages.get(name, 0.0) + seconds
+        if selection is not None and selection.deeper:
+            self.selection = selection = selection.next()
+            return self._search(selection.depth, selection)
+        self.result, self.hits = result, result.hits
+        return None
+
+    @property
+    def reads_more(self) -> bool:
+        """Whether texts and titles are read on the way though the caller omits some of them."""
+        parts = self.query.parts
+        return bool(self.reranker or self.query.highlight) and not (parts.text and parts.title)
+
+    def _search(self, candidates: int, select: Select) -> Search:
+        query, parts = self.query, self.query.parts
+        if self.reads_more:
+            parts = HitParts(metadata=parts.metadata, vectors=parts.vectors)
+        dense = lexical = None
+        if self.vector is not None:
+            dense = DenseQuery(self.vector, query.ef, query.exact)
+        if self.mode is not SearchMode.DENSE:
+            lexical = LexicalQuery(query.text)
+        return Search(self.collection, candidates, select, dense, lexical, self.filter, parts)
+
+    def _choice(self) -> Choice:
+        query, rerank = self.query, self.query.rerank
+        return Choice(
+            top_k=query.top_k,
+            offset=query.offset,
+            max_depth=self.max_depth,
+            min_score=query.min_score,
+            cap=query.max_hits_per_document,
+            dense_weight=self.dense_weight if self.mode is SearchMode.HYBRID else None,
+            rank_constant=query.rank_constant or DEFAULT_RANK_CONSTANT,
+            pool=self.pool,
+            diversity=rerank.diversity if isinstance(rerank, Variety) else None,
+            metric=self.collection.metric,
+            whole_pool=bool(self.reranker),
         )
 
 
 class Planner:
-    """Looks at queries and decides how each is answered."""
+    """Looks at queries and decides how each is answered.
 
-    def __init__(self, store: Store, embedders: Mapping[str, Embedder], limits: Limits) -> None:
+    `analyzer` is None where the store has no lexical search. `ef` is how many candidates a search through a
+    graph looks at where a query does not say.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        embedders: Mapping[str, Embedder],
+        limits: Limits,
+        *,
+        reranking: Reranking,
+        analyzer: Analyzer | None,
+        ef: int,
+    ) -> None:
         self._store = store
         self._embedders = embedders
         self._limits = limits
+        self._reranking = reranking
+        self._analyzer = analyzer
+        self._ef = ef
 
     def plan(self, query: Query) -> QueryPlan:
-        """Decide. Raises CollectionNotFound, InvalidField, InvalidFilter, DimensionMismatch and so on."""
+        """Decide. Raises what `Retrieval.query` lists, as far as it can be known before searching."""
         collection = self._store.collection(query.collection or DEFAULT_COLLECTION)
         passing = filter_language.parse(query.filter)
         if query.offset + query.top_k > self._limits.max_top_k:
-            bound = f"with top_k it may be at most {self._limits.max_top_k}"
-            raise InvalidField.of([FieldViolation("offset", bound)])
+            raise _invalid("offset", f"with top_k it may be at most {self._limits.max_top_k}")
+        mode = query.mode or self._mode_of(query, collection)
+        plan = QueryPlan(query, collection, passing, mode)
+        if mode is not SearchMode.LEXICAL:
+            self._plan_dense(plan)
+        if mode is not SearchMode.DENSE and not query.text:
+            raise _invalid("query", f"is required in mode {mode.name}")
+        if mode is SearchMode.HYBRID:
+            plan.dense_weight = self._dense_weight(query, collection)
+        if query.rerank is not None:
+            self._plan_rerank(plan)
+        self._plan_depth(plan)
+        return plan
+
+    def _mode_of(self, query: Query, collection: Collection) -> SearchMode:
+        """Choose by what evidence there is: both sides, where both have some."""
+        text = query.text
+        if not text or query.doc_id:
+            return SearchMode.DENSE
+        if query.vector is None and collection.embedder == NO_EMBEDDER:
+            return SearchMode.LEXICAL
+        # Stop words alone are no evidence.
+        if self._analyzer is None or not self._analyzer.terms(text, collection.language):
+            return SearchMode.DENSE
+        return SearchMode.HYBRID
+
+    def _plan_dense(self, plan: QueryPlan) -> None:
+        query, collection = plan.query, plan.collection
         if query.vector is not None:
             _check_asked(query.vector, collection)
+        elif query.doc_id:
+            itself = Not(Comparison(Name(("doc_id",), own=True), Operator.EQUAL, query.doc_id))
+            plan.filter = itself if plan.filter is None else And((itself, plan.filter))
+        elif not query.text:
+            raise _invalid("query", "set query, vector or doc_id: there is nothing to look for")
+        elif collection.embedder == NO_EMBEDDER:
+            raise _invalid("vector", f"is required: collection {collection.name!r} has no embedder")
         else:
-            self._check_text(query.text, collection)
-        return QueryPlan(query, collection, passing, SearchMode.DENSE)
+            embedder_of(collection, self._embedders)
 
-    def _check_text(self, text: str, collection: Collection) -> None:
-        if not text:
-            raise InvalidField.of(
-                [FieldViolation("query", "set query or vector: there is nothing to look for")]
-            )
-        if collection.embedder == NO_EMBEDDER:
-            raise InvalidField.of(
-                [FieldViolation("vector", f"is required: collection {collection.name!r} has no embedder")]
-            )
-        embedder_of(collection, self._embedders)
+    def _dense_weight(self, query: Query, collection: Collection) -> float:
+        if query.dense_weight is not None:
+            return query.dense_weight
+        embedder = self._embedders.get(collection.embedder)
+        return 0.5 if embedder is None else embedder.dense_weight
+
+    def _plan_rerank(self, plan: QueryPlan) -> None:
+        query, rerank = plan.query, plan.query.rerank
+        if rerank is None:
+            return
+        if isinstance(rerank, CrossEncoding):
+            if not query.text:
+                raise _invalid("query", "is required: a cross-encoder reads it")
+            plan.reranker = self._reranking.named(rerank.model)
+        candidates = rerank.candidates or CANDIDATES_A_HIT * query.top_k
+        plan.pool = min(candidates, self._limits.max_candidates)
+
+    def _plan_depth(self, plan: QueryPlan) -> None:
+        """Choose the first rung of the ladder, and where it ends: see `rag_grpc.core.selection`."""
+        query, cap = plan.query, plan.query.max_hits_per_document
+        if plan.mode is SearchMode.HYBRID:
+            first = FUSED_DEPTH
+        elif plan.mode is SearchMode.LEXICAL or query.exact:
+            # The list of a shallow search is the beginning of a deeper one's.
+            first = max(plan.pool or query.offset + query.top_k, FUSED_DEPTH if cap else 0)
+        elif plan.filter is not None:
+            first = FILTERED_DEPTH
+        else:
+            first = query.ef or self._ef
+        plan.first_depth = first
+        plan.max_depth = max(first, self._limits.max_top_k * (CAPPED_DEPTHS if cap else 1))
+
+
+def _invalid(field: str, description: str) -> InvalidField:
+    return InvalidField.of([FieldViolation(field, description)])
 
 
 def _check_asked(vector: Vector, collection: Collection) -> None:

@@ -1,22 +1,32 @@
-"""Answering queries: plan, embed, search, and what follows. The use case behind Query and BatchQuery."""
+"""Answering queries: plan, embed, search, re-rank, mark. The use case behind Query and BatchQuery."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from time import perf_counter
 
+from rag_grpc.core.analysis import Analyzer
+from rag_grpc.core.chunking import embedding_text
+from rag_grpc.core.document_vectors import mean_vector
 from rag_grpc.core.embedding_queue import EmbeddingQueue
-from rag_grpc.core.errors import RagError
+from rag_grpc.core.errors import NotConfigured, RagError, StorageFault
+from rag_grpc.core.highlights import highlight
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.models import TextSpan
 from rag_grpc.core.ports import Embedder, Store, Telemetry
 from rag_grpc.core.queries import Query, QueryResult
 from rag_grpc.core.query_plan import Planner, QueryPlan
-from rag_grpc.core.searches import SearchResult
+from rag_grpc.core.reranking import Reranking, reranked
+from rag_grpc.core.searches import Hit, HitParts, Search
 
 
 class Retrieval:
-    """Answers queries."""
+    """Answers queries.
+
+    `analyzer` takes texts apart as the store does, None where the store has no lexical search. `ef` is how
+    many candidates the store's graphs look at where a query does not say.
+    """
 
     def __init__(
         self,
@@ -26,17 +36,23 @@ class Retrieval:
         limits: Limits,
         embedding: EmbeddingQueue,
         telemetry: Telemetry,
+        reranking: Reranking | None = None,
+        analyzer: Analyzer | None = None,
+        ef: int = 100,
     ) -> None:
         self._store = store
-        self._planner = Planner(store, embedders, limits)
+        self._limits = limits
         self._embedding = embedding
         self._telemetry = telemetry
+        self._reranking = reranking or Reranking({}, telemetry)
+        self._analyzer = analyzer
+        self._planner = Planner(store, embedders, limits, reranking=self._reranking, analyzer=analyzer, ef=ef)
 
     async def query(self, query: Query) -> QueryResult:
         """Answer one query.
 
-        Raises CollectionNotFound, InvalidField, InvalidFilter, DimensionMismatch, NotConfigured,
-        EmbedderMismatch, ModelUnavailable, NotReady.
+        Raises CollectionNotFound, DocumentNotFound, InvalidField, InvalidFilter, DimensionMismatch,
+        NotConfigured, EmbedderMismatch, ModelUnavailable, NotReady.
         """
         (result,) = await self.query_batch([query])
         if isinstance(result, RagError):
@@ -48,14 +64,15 @@ class Retrieval:
 
         Texts are embedded together, and the store is asked once for all. Errors pass through.
         """
-        plans = [self._planned(each) for each in queries]
-        wanting = [each for each in plans if isinstance(each, QueryPlan) and each.wants_embedding]
-        if wanting:
-            # One by one in the queue, so that a bad text fails alone; it embeds them together all the same.
-            await asyncio.gather(*map(self._embed, wanting))
-        searches = [each.search() for each in plans if isinstance(each, QueryPlan) and each.failure is None]
-        found = iter(await self._store.search(searches) if searches else ())
-        return [self._result(each, found) for each in plans]
+        planned = [self._planned(each) for each in queries]
+        plans = [each for each in planned if isinstance(each, QueryPlan)]
+        # One by one in the queue, so that a bad text fails alone; it embeds them together all the same.
+        await self._each(self._embed, [each for each in plans if each.wants_embedding])
+        await self._each(self._read_document, [each for each in plans if each.wants_document])
+        await self._search(plans)
+        await self._each(self._rerank, [each for each in plans if each.reranker and each.result])
+        await self._each(self._mark, [each for each in plans if each.query.highlight and each.result])
+        return [self._result(each) for each in planned]
 
     def _planned(self, query: Query | RagError) -> QueryPlan | RagError:
         if isinstance(query, RagError):
@@ -65,28 +82,94 @@ class Retrieval:
         except RagError as error:
             return error
 
-    async def _embed(self, plan: QueryPlan) -> None:
-        begin = time.perf_counter()
-        try:
-            rows = await self._embedding.embed(plan.collection.embedder, [plan.query.text], query=True)
-            plan.vector = rows[0]
-        except RagError as error:
-            plan.failure = error
-        plan.embed_seconds = time.perf_counter() - begin
+    async def _each(
+        self, step: Callable[[QueryPlan], Coroutine[None, None, None]], plans: Sequence[QueryPlan]
+    ) -> None:
+        """Take the plans a step further, side by side, each failing by itself."""
 
-    def _result(
-        self, plan: QueryPlan | RagError, found: Iterator[SearchResult | RagError]
-    ) -> QueryResult | RagError:
+        async def tried(plan: QueryPlan) -> None:
+            try:
+                await step(plan)
+            except RagError as error:
+                plan.failure = error
+
+        if plans:
+            await asyncio.gather(*map(tried, plans))
+
+    async def _embed(self, plan: QueryPlan) -> None:
+        begin = perf_counter()
+        rows = await self._embedding.embed(plan.collection.embedder, [plan.query.text], query=True)
+        plan.vector = rows[0]
+        plan.stages["embed"] = perf_counter() - begin
+
+    async def _read_document(self, plan: QueryPlan) -> None:
+        plan.vector = await mean_vector(
+            self._store, plan.collection, plan.query.doc_id, max_bytes=self._limits.max_response_bytes
+        )
+
+    async def _search(self, plans: Iterable[QueryPlan]) -> None:
+        """Search, all at once; again and deeper for the few that need it."""
+        asked = [(plan, plan.search()) for plan in plans if plan.failure is None]
+        while asked:
+            results = await self._store.search([search for _, search in asked])
+            again: list[tuple[QueryPlan, Search]] = []
+            for (plan, _), result in zip(asked, results, strict=True):
+                if isinstance(result, RagError):
+                    plan.failure = result
+                    continue
+                deeper = plan.take(result)
+                if deeper is not None:
+                    again.append((plan, deeper))
+            asked = again
+
+    async def _rerank(self, plan: QueryPlan) -> None:
+        """Let a model read what was found, and cut the page from what it says."""
+        query, bare = plan.query, plan.collection.chunking.without_context
+        begin = perf_counter()
+        texts = [embedding_text(hit.title, hit.chunk.headings, hit.chunk.text, bare) for hit in plan.hits]
+        scores = await self._reranking.score(plan.reranker, query.text, texts)
+        plan.hits = reranked(
+            plan.hits,
+            scores,
+            top_k=query.top_k,
+            offset=query.offset,
+            cap=query.max_hits_per_document,
+            min_score=query.min_score,
+        )
+        plan.stages["rerank"] = perf_counter() - begin
+
+    async def _mark(self, plan: QueryPlan) -> None:
+        """Find the words of the query in what was found, in a thread: it may be much text."""
+        analyzer = self._analyzer
+        if analyzer is None:
+            raise NotConfigured("highlight is not available on this server", metadata={"field": "highlight"})
+        plan.highlights = await asyncio.to_thread(
+            _marked, analyzer, plan.hits, plan.query.text, plan.collection.language
+        )
+
+    def _result(self, plan: QueryPlan | RagError) -> QueryResult | RagError:
         if isinstance(plan, RagError):
             return plan
-        if plan.failure is not None:
-            return plan.failure
-        result = next(found)
-        if isinstance(result, RagError):
-            return result
-        for name, seconds in result.stages.items():
-            self._telemetry.stage(name, seconds)
-        stages = dict(result.stages)
-        if plan.embed_seconds is not None:
-            stages["embed"] = plan.embed_seconds
-        return QueryResult(result.hits, result.strategy, stages, plan.mode, result.matching_chunks)
+        result = plan.result
+        if plan.failure is not None or result is None:
+            return plan.failure or StorageFault("the search has no result")
+        for name, seconds in plan.stages.items():
+            # The queue has recorded its batches itself.
+            if name != "embed":
+                self._telemetry.stage(name, seconds)
+        hits = plan.hits
+        if plan.reads_more:
+            hits = [_without(hit, plan.query.parts) for hit in hits]
+        return QueryResult(
+            hits, result.strategy, plan.stages, plan.mode, result.matching_chunks, plan.highlights
+        )
+
+
+def _marked(analyzer: Analyzer, hits: Sequence[Hit], query: str, language: str) -> list[list[TextSpan]]:
+    return [highlight(analyzer, hit.chunk.text, query, language) for hit in hits]
+
+
+def _without(hit: Hit, parts: HitParts) -> Hit:
+    """Leave out what was read on the way and not asked for."""
+    chunk = hit.chunk if parts.text else hit.chunk._replace(text="")
+    return hit._replace(chunk=chunk, title=hit.title if parts.title else "")

@@ -6,8 +6,16 @@ from collections.abc import Mapping
 
 from google.protobuf.duration_pb2 import Duration
 
-from rag_grpc.core.queries import DEFAULT_TOP_K, Query, QueryResult
-from rag_grpc.core.searches import Hit, HitParts, SearchMode, SearchStrategy
+from rag_grpc.core.queries import (
+    DEFAULT_DIVERSITY,
+    DEFAULT_TOP_K,
+    CrossEncoding,
+    Query,
+    QueryResult,
+    Rerank,
+    Variety,
+)
+from rag_grpc.core.searches import ALL_PARTS, Hit, HitParts, SearchMode, SearchStrategy
 from rag_grpc.rpc.convert import Projection, fill_chunk, vector_from_proto
 from ragapi.v1 import retrieval_service_pb2 as pb
 
@@ -22,29 +30,45 @@ _MODE = {
     SearchMode.LEXICAL: pb.SEARCH_MODE_LEXICAL,
     SearchMode.HYBRID: pb.SEARCH_MODE_HYBRID,
 }
-_ALL_PARTS = HitParts()
+_MODE_OF = {number: mode for mode, number in _MODE.items()}
+_PARTS = ("dense", "dense_rank", "lexical", "lexical_rank", "rerank")
 
 
 def query_from_proto(request: pb.QueryRequest) -> Query:
     """Take a query that was checked: what it does not set has the contract's defaults."""
+    has = request.HasField
     return Query(
         collection=request.collection,
         text=request.query,
-        vector=vector_from_proto(request.vector) if request.HasField("vector") else None,
+        vector=vector_from_proto(request.vector) if has("vector") else None,
+        doc_id=request.doc_id,
         top_k=request.top_k or DEFAULT_TOP_K,
         offset=request.offset,
+        filter=request.filter,
+        mode=_MODE_OF.get(request.mode),
+        min_score=request.min_score if has("min_score") else None,
+        max_hits_per_document=request.max_hits_per_document,
+        dense_weight=request.fusion.dense_weight if request.fusion.HasField("dense_weight") else None,
+        rank_constant=request.fusion.rank_constant,
+        rerank=_rerank_from_proto(request.rerank) if has("rerank") else None,
         ef=request.ef,
         exact=request.exact,
-        filter=request.filter,
         parts=_parts_from_proto(request),
-        min_score=request.min_score if request.HasField("min_score") else None,
+        highlight=request.highlight,
     )
+
+
+def _rerank_from_proto(rerank: pb.Rerank) -> Rerank:
+    if rerank.HasField("cross_encoder"):
+        return CrossEncoding(rerank.cross_encoder.model, rerank.candidates)
+    mmr = rerank.mmr
+    return Variety(mmr.diversity if mmr.HasField("diversity") else DEFAULT_DIVERSITY, rerank.candidates)
 
 
 def _parts_from_proto(request: pb.QueryRequest) -> HitParts:
     omitted = request.omit
     if not omitted and not request.include_vectors:
-        return _ALL_PARTS
+        return ALL_PARTS
     return HitParts(
         text=pb.HIT_FIELD_TEXT not in omitted,
         title=pb.HIT_FIELD_TITLE not in omitted,
@@ -77,6 +101,10 @@ def fill_answer(response: pb.QueryResponse, request: pb.QueryRequest, result: Qu
             projection.into(message.metadata, hit.packed_metadata)
         if explain:
             _set_parts(message.parts, hit)
+    if result.highlights is not None:
+        for message, spans in zip(response.results, result.highlights, strict=True):
+            for span in spans:
+                message.highlights.add(start=span.start, end=span.end)
     fill_plan(response.plan, result.strategy, result.mode, result.matching_chunks)
     if explain:
         set_stages(response.plan, result.stages)
@@ -94,10 +122,10 @@ def fill_plan(
 
 def _set_parts(parts: pb.ScoreParts, hit: Hit) -> None:
     parts.SetInParent()
-    if hit.dense is not None:
-        parts.dense = hit.dense
-    if hit.dense_rank is not None:
-        parts.dense_rank = hit.dense_rank
+    for name in _PARTS:
+        value = getattr(hit, name)
+        if value is not None:
+            setattr(parts, name, value)
 
 
 def set_stages(plan: pb.SearchPlan, stages: Mapping[str, float]) -> None:
