@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from clients.python.tests.real_files import pdf, word
 from rag_grpc.app import RunningServer
 from tests.e2e.programs import run
+from tests.e2e.real_files import pdf, word
 
 pytestmark = pytest.mark.slow
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from rag_client.cli.json_lines import json_document
 from rag_client.cli.readers.html import decode_html, html_text
 from rag_client.cli.readers.markdown import markdown_title
 from rag_client.cli.readers.plain import decoded
-from rag_client.cli.reading import Reader
+from rag_client.cli.reading import LARGEST_FILE, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,6 +82,43 @@ def test_a_hidden_file_is_read_where_it_is_named(tree: Path) -> None:
 def test_a_path_that_names_nothing_is_an_error(path: str) -> None:
     with pytest.raises(NothingThereError, match="no such file"):
         ids([path])
+
+
+def test_what_cannot_be_looked_at_is_reported(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may look at everything, so the system's refusals are told here."""
+    odd = tree / "docs" / os.fsdecode(b"bad\xff")
+    odd.mkdir()
+    (odd / "x.md").write_text("x")
+    scandir, is_file = os.scandir, Path.is_file
+
+    def closed(path: Any) -> Any:
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    def hidden(path: Path) -> bool:
+        if path.name == "b.md":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    monkeypatch.setattr(Path, "is_file", hidden)
+    unread: list[Unread] = []
+    found = [file.doc_id for file in Finder(tree, report=unread.append).find(["docs"])]
+    assert found == ["docs/a.md"]
+    assert [(each.why, each.place and each.place.path) for each in unread] == [
+        ("Permission denied", "docs/b.md"),
+        ("its name is not UTF-8, which ids are", "docs/bad\udcff/x.md"),
+        ("Permission denied", "docs/deep"),
+    ]
+
+
+def test_a_place_holds_what_lies_below_it() -> None:
+    assert Place("s", "a").holds(Place("s", "a"))
+    assert Place("s", "a").holds(Place("s", "a/b"))
+    assert Place("s", ".").holds(Place("s", "a"))
+    for other in (Place("t", "a"), Place("s", "ab"), Place("s", ".")):
+        assert not Place("s", "a").holds(other)
 
 
 def at(path: Path, name: str = "") -> SourceFile:
@@ -207,6 +245,29 @@ def test_a_bad_line_fails_by_its_number_and_the_rest_goes_on(tmp_path: Path) -> 
     assert [each.doc_id for each in documents] == ["good"]
     assert [each.name.rpartition(":")[2] for each in unread] == [str(n) for n in range(1, len(bad) + 1)]
     assert {each.kind for each in unread} == {"failed"}
+
+
+def test_a_line_is_marked_only_where_a_folder_is_kept_in_step(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.jsonl", '{"doc_id":"a","text":"x","metadata":{"n":1}}\n')
+    assert read(path)[0][0].metadata == {"n": 1}
+    (marked,), _ = read(path, prefix="p/", mark_lines=True)
+    assert marked.metadata == {"n": 1, "file": {"path": "a.jsonl", "source": "here", "prefix": "p/"}}
+
+
+def test_a_file_that_is_too_large_fails_unread(tmp_path: Path) -> None:
+    path = tmp_path / "large.txt"
+    with path.open("wb") as sparse:
+        sparse.truncate(LARGEST_FILE + 1)
+    documents, unread = read(path)
+    assert documents == []
+    assert "too many for one document" in unread[0].why
+
+
+def test_ragctls_own_key_is_no_front_matter(tmp_path: Path) -> None:
+    (document,), unread = read(write(tmp_path, "a.md", f"---\nfile: mine\ntitle: {'t' * 2000}\n---\ntext"))
+    assert document.metadata["file"]["path"] == "a.md"
+    assert document.title == "t" * 1000
+    assert [(each.kind, "ragctl's own" in each.why) for each in unread] == [("warning", True)]
 
 
 def test_keys_that_no_document_has_are_named_once(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pypdf
 import pytest
 
-from clients.python.tests.real_files import pdf, with_body, word
 from rag_client.cli import readers
 from rag_client.cli.readers import UnreadableError, docx
 from rag_client.cli.readers import pdf as pdf_reader
 from rag_client.cli.readers.front_matter import MOST_VALUES, split
+from tests.e2e.real_files import pdf, with_body, word
 
 if TYPE_CHECKING:
     from rag_client.cli.readers import Content

@@ -112,7 +112,11 @@ class Finder:
     def _file(self, path: Path, resolved: Path, start: Path) -> Iterator[SourceFile]:
         place = self._place(resolved, start)
         try:
+            place.path.encode()
             status = resolved.stat()
+        except UnicodeEncodeError:
+            self._report(Unread(str(path), "its name is not UTF-8, which ids are", "failed", place))
+            return
         except OSError as error:  # it is gone already
             self._report(Unread(str(path), error.strerror or str(error), "failed", place))
             return

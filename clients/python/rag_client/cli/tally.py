@@ -101,4 +101,5 @@ class Tally:
 
     def _failed(self, name: str, why: str) -> None:
         if len(self._failures) < MOST_NAMED:
-            self._failures.append({"name": name, "why": why})
+            # The names of files may hold what no output can.
+            self._failures.append({"name": name.encode("utf-8", "replace").decode(), "why": why})
