@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rag_client import RagClient
+from rag_client import QueryFields, RagClient
 from ragapi.v1 import retrieval_service_pb2 as retrieval_pb
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ def test_a_program_runs(server: ScriptedServer, program: str) -> None:
 def test_every_method_is_named() -> None:
     methods = {name for name in dir(RagClient) if not name.startswith("_")} - {"close"}
     assert [name for name in sorted(methods) if f"`{name}`" not in README] == []
+
+
+def test_every_option_of_a_query_is_named() -> None:
+    words = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", README))))
+    assert set(QueryFields.__annotations__) - {"collection"} <= words
 
 
 def test_every_command_line_is_one_that_ragctl_has(capsys: pytest.CaptureFixture[str]) -> None:
