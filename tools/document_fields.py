@@ -28,7 +28,6 @@ in `rag_grpc/rpc/field_rules/`, which the server itself checks requests with.
   item: `document.doc_id`.
 - What breaks a rule is `INVALID_FIELD`. What exceeds one of GetServerInfo's limits is `LIMIT_EXCEEDED`; the
   numbers below are the defaults. A request that does both is `INVALID_FIELD`, and both are named.
-- A field marked *not yet* is checked, and then answered with `NOT_CONFIGURED`: this server cannot do it.
 - A field marked *output only* is ignored in requests, as [AIP-203](https://google.aip.dev/203) has it:
   whoever reads a document, changes its title and sends it back need not clear what the server filled in.
 - Numbers are finite everywhere, enums have known values, and lists of texts hold no empty ones. Lengths and
@@ -59,7 +58,6 @@ def _sentence(rule: Rule) -> str:
 
 
 _WORDS = {
-    "not_built": "*not yet*",
     "output_only": "*output only*",
     "required": "**required**",
     "not_blank": "more than white space",

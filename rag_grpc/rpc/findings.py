@@ -12,17 +12,16 @@ MAX_FAULTS = 1000
 class Findings:
     """Collects faults while a request is walked; `error` is what they come to.
 
-    A break of a rule outweighs a limit, and both outweigh what is not built, so that a caller first
-    learns to write a request that is right; but all breaks and limits are named at once.
+    A break of a rule outweighs a limit, so that a caller first learns to write a request that is right;
+    but all breaks and limits are named at once.
     """
 
-    __slots__ = ("broken", "exceeded", "limits", "missing")
+    __slots__ = ("broken", "exceeded", "limits")
 
     def __init__(self) -> None:
         self.broken: list[FieldViolation] = []
         self.exceeded: list[FieldViolation] = []
         self.limits: list[str] = []
-        self.missing: list[FieldViolation] = []
 
     def breaks(self, field: str, description: str) -> None:
         """Note a field that breaks its rule."""
@@ -35,10 +34,6 @@ class Findings:
             self.exceeded.append(FieldViolation(field, f"{description} ({limit} of GetServerInfo)"))
             self.limits.append(limit)
 
-    def lacks(self, field: str, description: str = "is not available on this server yet") -> None:
-        """Note a field that asks for what this server cannot do."""
-        self.missing.append(FieldViolation(field, description))
-
     def error(self, limits: Limits) -> RagError | None:
         """Make the error that names all of them, or None where there are none."""
         if self.broken:
@@ -49,10 +44,6 @@ class Findings:
                 _sentence(self.exceeded),
                 violations=self.exceeded,
                 metadata={"limit": name, name: str(getattr(limits, name))},
-            )
-        if self.missing:
-            return NotConfigured(
-                _sentence(self.missing), violations=self.missing, metadata={"field": self.missing[0].field}
             )
         return None
 

@@ -21,7 +21,7 @@ _NAMES = {_DENSE: "DENSE", _LEXICAL: "LEXICAL", _HYBRID: "HYBRID"}
 
 
 def check_query(request: QueryRequest, prefix: str, findings: Findings, limits: Limits) -> None:
-    """Note every contradiction of a query, and what of it this server cannot do yet."""
+    """Note every contradiction of a query."""
     text = bool(request.query)
     vector = request.HasField("vector") and bool(request.vector.packed or request.vector.values)
     by_document = bool(request.doc_id)
@@ -29,7 +29,6 @@ def check_query(request: QueryRequest, prefix: str, findings: Findings, limits: 
     if mode in (_LEXICAL, _HYBRID):
         if not text:
             findings.breaks(prefix + "query", f"is required in mode {_NAMES[mode]}")
-        findings.lacks(prefix + "mode", f"{_NAMES[mode]} is not available on this server yet")
     elif not (text or vector or by_document):
         findings.breaks(prefix + "query", "is unset, and so are `vector` and `doc_id`; set at least one")
     if by_document and (text or vector):
@@ -40,10 +39,8 @@ def check_query(request: QueryRequest, prefix: str, findings: Findings, limits: 
         findings.breaks(prefix + "doc_id", "serves DENSE alone; it has no words for HYBRID")
     elif mode == _DENSE:
         _check_dense(request, text and vector, prefix, findings)
-    elif mode == _UNSPECIFIED and text and vector:
-        findings.lacks(
-            prefix + "query", "beside a `vector` is not available on this server yet; set one of them"
-        )
+    elif mode == _UNSPECIFIED and request.HasField("fusion") and not text:
+        findings.breaks(prefix + "fusion", "needs a `query`, whose words are the other side")
     _check_knobs(request, text, prefix, findings)
     if (request.top_k or DEFAULT_TOP_K) + request.offset > limits.max_top_k and request.offset:
         findings.exceeds(
@@ -79,6 +76,8 @@ def _check_dense(request: QueryRequest, text_and_vector: bool, prefix: str, find
 def _check_knobs(request: QueryRequest, text: bool, prefix: str, findings: Findings) -> None:
     if request.ef and request.exact:
         findings.breaks(prefix + "ef", "is of no use beside `exact`, which compares every vector")
+    if request.rerank.HasField("cross_encoder") and not text:
+        findings.breaks(prefix + "rerank.cross_encoder", "reads the `query`, which is unset")
     if request.highlight and not text:
         findings.breaks(prefix + "highlight", "marks the words of `query`, which is unset")
     if request.metadata_keys and _METADATA in request.omit:

@@ -35,7 +35,7 @@ class Validator:
         self._compiled: dict[type[Message], _MessageCheck] = {}
 
     def check(self, request: Message) -> None:
-        """Raise InvalidField, LimitExceeded or NotConfigured where a field of `request` is at fault."""
+        """Raise InvalidField or LimitExceeded where a field of `request` is at fault."""
         error = self.error_of(request)
         if error is not None:
             raise error
@@ -72,7 +72,7 @@ class Validator:
             single = _value_check(tests)
         if field.is_repeated:
             single = _list_check(size_tests(rule, self._limits), single)
-        return _not_built_check(single) if rule.not_built else single
+        return single
 
 
 class _MessageCheck:
@@ -145,15 +145,6 @@ def _list_check(sizes: list[Test], single: FieldCheck | None) -> FieldCheck | No
                 return
         for place, value in enumerate(values):
             single(value, f"{path}[{place}]", findings)
-
-    return check
-
-
-def _not_built_check(single: FieldCheck | None) -> FieldCheck:
-    def check(value: Any, path: str, findings: Findings) -> None:
-        if single is not None:
-            single(value, path, findings)
-        findings.lacks(path)
 
     return check
 

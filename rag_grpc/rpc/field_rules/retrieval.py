@@ -2,14 +2,14 @@
 
 Which knobs go with which mode, where "text" is `query` and "-" is INVALID_FIELD:
 
-    mode          | text | vector        | doc_id | fusion | ef, exact
-    DENSE         | yes  | yes, or text  | yes    | -      | yes
-    LEXICAL       | must | -             | -      | -      | -
-    HYBRID        | must | beside text   | -      | yes    | yes
-    UNSPECIFIED   | yes  | yes           | yes    | yes    | yes
+    mode          | text | vector        | doc_id | fusion    | ef, exact
+    DENSE         | yes  | yes, or text  | yes    | -         | yes
+    LEXICAL       | must | -             | -      | -         | -
+    HYBRID        | must | beside text   | -      | yes       | yes
+    UNSPECIFIED   | yes  | yes           | yes    | with text | yes
 
-UNSPECIFIED leaves the choice to the server, so no knob contradicts it. What this
-server cannot do yet is NOT_CONFIGURED, after all else was found valid.
+UNSPECIFIED leaves the choice to the server, which looks at the collection and at the
+words of the text too. So only what no choice could use contradicts it.
 """
 
 from __future__ import annotations
@@ -33,17 +33,15 @@ RULES = {
     "ragapi.v1.QueryRequest.vector": Rule(
         note="its length is the collection's dimension, else DIMENSION_MISMATCH"
     ),
-    "ragapi.v1.QueryRequest.doc_id": Rule(max_bytes=512, no_control_characters=True, not_built=True),
+    "ragapi.v1.QueryRequest.doc_id": Rule(max_bytes=512, no_control_characters=True),
     "ragapi.v1.QueryRequest.top_k": Rule(max_value_limit="max_top_k", note="0 means 10"),
     "ragapi.v1.QueryRequest.offset": Rule(max_value_limit="max_top_k"),
     "ragapi.v1.QueryRequest.filter": FILTER,
-    "ragapi.v1.QueryRequest.mode": Rule(
-        note="SEARCH_MODE_UNSPECIFIED is DENSE until there is more; LEXICAL and HYBRID are NOT_CONFIGURED"
-    ),
+    "ragapi.v1.QueryRequest.mode": Rule(note="see [modes](retrieval.md#modes)"),
     "ragapi.v1.QueryRequest.min_score": ANY,
-    "ragapi.v1.QueryRequest.max_hits_per_document": Rule(not_built=True),
-    "ragapi.v1.QueryRequest.fusion": Rule(not_built=True),
-    "ragapi.v1.QueryRequest.rerank": Rule(not_built=True),
+    "ragapi.v1.QueryRequest.max_hits_per_document": Rule(note="0 means no bound"),
+    "ragapi.v1.QueryRequest.fusion": ANY,
+    "ragapi.v1.QueryRequest.rerank": ANY,
     "ragapi.v1.QueryRequest.ef": Rule(max_value_limit="max_ef", note="0 means the server's default"),
     "ragapi.v1.QueryRequest.exact": ANY,
     "ragapi.v1.QueryRequest.omit": Rule(specified=True, max_items=8),
@@ -51,9 +49,11 @@ RULES = {
         required=False, max_items=256, max_bytes=MAX_KEY_BYTES, note="no key is empty"
     ),
     "ragapi.v1.QueryRequest.include_vectors": ANY,
-    "ragapi.v1.QueryRequest.highlight": Rule(not_built=True),
+    "ragapi.v1.QueryRequest.highlight": ANY,
     "ragapi.v1.QueryRequest.explain": ANY,
-    "ragapi.v1.Fusion.dense_weight": Rule(min_value=0, max_value=1, note="unset means 0.5"),
+    "ragapi.v1.Fusion.dense_weight": Rule(
+        min_value=0, max_value=1, note="unset means what the collection's embedder declares"
+    ),
     "ragapi.v1.Fusion.rank_constant": Rule(max_value=10_000, note="0 means 60"),
     "ragapi.v1.Rerank.mmr": ANY,
     "ragapi.v1.Rerank.cross_encoder": ANY,
@@ -90,7 +90,8 @@ MESSAGE_RULES = {
         "at least one of `query`, `vector` and `doc_id` is set, and `doc_id` alone; no knob is set that the"
         " mode cannot use: `fusion` in DENSE and LEXICAL, `vector`, `doc_id`, `ef` and `exact` in LEXICAL,"
         " `doc_id` in HYBRID, a `query` beside a `vector` in DENSE unless `rerank` or `highlight` use it;"
-        " LEXICAL and HYBRID need a `query`; `ef` does not go with `exact`, `highlight` needs a `query`,"
+        " LEXICAL, HYBRID, `fusion`, `highlight` and a cross-encoder need a `query`; `ef` does not go with"
+        " `exact`,"
         " `metadata_keys` does not go with omitted metadata; `top_k` and `offset` together stay within"
         " `max_top_k`",
     ),

@@ -55,8 +55,6 @@ class Rule:
     """Each item succeeds or fails by itself, and the paths of its bad fields begin at the item."""
     output_only: bool = False
     """Ignored on input, as AIP-203 has it, so that what was read can be changed and sent back."""
-    not_built: bool = False
-    """Valid, but this server does not do it yet: NOT_CONFIGURED."""
     unruled: bool = False
     """A message whose own rules (`MessageRule`) do not hold here."""
     note: str = ""
@@ -95,7 +93,9 @@ COLLECTION = Rule(
 COLLECTION_NAME = Rule(required=True, pattern=COLLECTION.pattern, words=COLLECTION.words)
 DOC_ID = Rule(required=True, max_bytes=512, no_control_characters=True)
 METADATA = Rule(metadata=True, max_bytes_limit="max_metadata_bytes")
-FILTER = Rule(max_bytes_limit="max_filter_bytes", note="in the [language of filters](filters.md), else INVALID_FILTER")
+FILTER = Rule(
+    max_bytes_limit="max_filter_bytes", note="in the [language of filters](filters.md), else INVALID_FILTER"
+)
 PAGE_SIZE = Rule(max_value=1000, note="0 means 100")
 PAGE_TOKEN = Rule(max_bytes=4096, page_token=True)
 MODEL = Rule(

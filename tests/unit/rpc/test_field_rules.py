@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from rag_grpc.core.errors import InvalidField, LimitExceeded, NotConfigured
+from rag_grpc.core.errors import InvalidField, LimitExceeded
 from rag_grpc.core.limits import Limits
 from rag_grpc.rpc.field_rules import RULES, Rule
 from rag_grpc.rpc.validation import Validator
@@ -220,27 +220,8 @@ def test_most_rules_were_broken() -> None:
     assert len(ALL) > 250
 
 
-NOT_BUILT = [
-    retrieval.QueryRequest(doc_id="d"),
-    retrieval.QueryRequest(query="q", max_hits_per_document=1),
-    retrieval.QueryRequest(query="q", fusion=retrieval.Fusion()),
-    retrieval.QueryRequest(query="q", rerank=retrieval.Rerank(mmr=retrieval.MaximalMarginalRelevance())),
-    retrieval.QueryRequest(query="q", highlight=True),
-    retrieval.QueryRequest(query="q", mode=retrieval.SEARCH_MODE_LEXICAL),
-    retrieval.QueryRequest(query="q", mode=retrieval.SEARCH_MODE_HYBRID),
-]
-
-
-@pytest.mark.parametrize("request_", NOT_BUILT, ids=str)
-def test_what_is_not_built_is_not_configured_and_named(request_: Message) -> None:
-    error = VALIDATOR.error_of(request_)
-    assert isinstance(error, NotConfigured)
-    assert "not available on this server yet" in error.message
-    assert error.metadata["field"] in error.message
-
-
-def test_a_fault_outweighs_what_is_not_built() -> None:
-    request = retrieval.QueryRequest(query="q", highlight=True, top_k=5000)
+def test_a_broken_rule_outweighs_a_limit() -> None:
+    request = retrieval.QueryRequest(query="q", top_k=5000)
     assert isinstance(VALIDATOR.error_of(request), LimitExceeded)
     request.collection = "No!"
     error = VALIDATOR.error_of(request)

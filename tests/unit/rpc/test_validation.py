@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
 from rag_grpc.core.chunking import DEFAULT_MAX_CHARACTERS
-from rag_grpc.core.errors import InvalidField, LimitExceeded, NotConfigured
+from rag_grpc.core.errors import InvalidField, LimitExceeded
 from rag_grpc.core.limits import Limits
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import ingestion_service_pb2 as ingestion
@@ -187,6 +187,7 @@ def query(**fields: object) -> retrieval.QueryRequest:
 
 FUSION = retrieval.Fusion()
 MMR = retrieval.Rerank(mmr=retrieval.MaximalMarginalRelevance())
+CROSS_ENCODER = retrieval.Rerank(cross_encoder=retrieval.CrossEncoder())
 
 VALID_QUERIES = [
     query(query="q"),
@@ -196,6 +197,17 @@ VALID_QUERIES = [
     query(query="q", top_k=1000),
     query(query="q", top_k=600, offset=400),
     query(query="q", omit=[retrieval.HIT_FIELD_TEXT], metadata_keys=["a"], include_vectors=True),
+    query(query="q", mode=LEXICAL, highlight=True, max_hits_per_document=1, filter="a = 1"),
+    query(query="q", mode=LEXICAL, rerank=MMR),
+    query(query="q", rerank=CROSS_ENCODER),
+    query(doc_id="d", rerank=MMR, ef=10),
+    query(query="q", vector=ONES),
+    query(query="q", vector=ONES, mode=HYBRID),
+    query(query="q", vector=ONES, mode=DENSE, highlight=True),
+    query(query="q", vector=ONES, mode=DENSE, rerank=MMR),
+    query(query="q", fusion=FUSION),
+    query(query="q", fusion=FUSION, mode=HYBRID),
+    query(doc_id="d", mode=DENSE),
 ]
 CONTRADICTIONS = [
     (query(), "query"),
@@ -216,15 +228,10 @@ CONTRADICTIONS = [
     (query(vector=ONES, highlight=True), "highlight"),
     (query(query="q", omit=[retrieval.HIT_FIELD_METADATA], metadata_keys=["a"]), "metadata_keys"),
     (query(query="q", rerank=retrieval.Rerank()), "rerank.method"),
-]
-LATER = [
-    query(query="q", vector=ONES),
-    query(query="q", vector=ONES, mode=HYBRID),
-    query(query="q", vector=ONES, mode=DENSE, highlight=True),
-    query(query="q", vector=ONES, mode=DENSE, rerank=MMR),
-    query(query="q", fusion=FUSION),
-    query(query="q", fusion=FUSION, mode=HYBRID),
-    query(doc_id="d", mode=DENSE),
+    (query(vector=ONES, rerank=CROSS_ENCODER), "rerank.cross_encoder"),
+    (query(doc_id="d", rerank=CROSS_ENCODER), "rerank.cross_encoder"),
+    (query(vector=ONES, fusion=FUSION), "fusion"),
+    (query(doc_id="d", fusion=FUSION), "fusion"),
 ]
 
 
@@ -238,11 +245,6 @@ def test_a_knob_that_the_mode_cannot_use_is_refused(request_: retrieval.QueryReq
     error = VALIDATOR.error_of(request_)
     assert isinstance(error, InvalidField)
     assert field in faults(request_)
-
-
-@pytest.mark.parametrize("request_", LATER, ids=str)
-def test_what_needs_a_mode_that_is_not_built_is_not_configured(request_: retrieval.QueryRequest) -> None:
-    assert isinstance(VALIDATOR.error_of(request_), NotConfigured)
 
 
 def test_top_k_and_offset_share_a_limit() -> None:

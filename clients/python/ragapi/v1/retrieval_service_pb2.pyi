@@ -192,7 +192,7 @@ class QueryRequest(google.protobuf.message.Message):
     @property
     def fusion(self) -> Global___Fusion:
         """Optional. How dense and lexical ranks become one. Unset: reciprocal rank
-        fusion with equal weights.
+        fusion with the weights that suit the collection's embedder.
         """
 
     @property
@@ -249,8 +249,8 @@ class Fusion(google.protobuf.message.Message):
     DENSE_WEIGHT_FIELD_NUMBER: builtins.int
     RANK_CONSTANT_FIELD_NUMBER: builtins.int
     dense_weight: builtins.float
-    """Weight of the dense search, 0 to 1; the lexical one has the rest.
-    Unset means 0.5.
+    """Weight of the dense search, 0 to 1; the lexical one has the rest. Unset
+    means what the collection's embedder declares, and 0.5 where it has none.
     """
     rank_constant: builtins.int
     """The constant of reciprocal rank fusion. 0 means 60."""
@@ -272,7 +272,9 @@ Global___Fusion: typing_extensions.TypeAlias = Fusion
 
 @typing.final
 class Rerank(google.protobuf.message.Message):
-    """A second look at the best candidates."""
+    """A second look at the best candidates. `min_score` and
+    `max_hits_per_document` hold for what comes of it.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -280,7 +282,9 @@ class Rerank(google.protobuf.message.Message):
     CROSS_ENCODER_FIELD_NUMBER: builtins.int
     CANDIDATES_FIELD_NUMBER: builtins.int
     candidates: builtins.int
-    """Optional. How many candidates are looked at. 0 means four times `top_k`."""
+    """Optional. How many candidates are looked at; no other becomes a hit. 0
+    means four times `top_k`. Pages of one query have the same candidates.
+    """
     @property
     def mmr(self) -> Global___MaximalMarginalRelevance:
         """Trade nearness for variety."""
