@@ -56,7 +56,10 @@ def test_words_that_a_line_end_broke_are_put_together() -> None:
 
 
 def test_running_lines_and_page_numbers_go() -> None:
-    pages = [f"A Book About Bees\nText of page {'abcdef'[n]}.\nPage {n + 1} of 6" for n in range(6)]
+    pages = [
+        f"A Book About Bees\nChapter {'iv'[n % 2]}\nText of page {'abcdef'[n]}.\nPage {n + 1} of 6"
+        for n in range(6)
+    ]
     assert content("a.pdf", pdf(pages)).text == "\n\n".join(f"Text of page {each}." for each in "abcdef")
 
 

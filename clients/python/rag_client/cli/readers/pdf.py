@@ -28,6 +28,8 @@ MOST_SECONDS = 300.0
 
 RUNNING = 4
 """So many pages, at least, tell a header from a first line."""
+DEEP = 3
+"""So many lines a header or a footer has at most; a page's number is often drawn beside its title."""
 BROKEN = re.compile(r"(\w+)[-\u00ad\u2010]\n(\w+)")
 LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 
@@ -121,11 +123,11 @@ def _plain(text: str) -> str:
 
 
 def _without_running_lines(pages: list[str]) -> list[str]:
-    """Drop the first and the last line of the pages where most pages have the same, numbers aside."""
+    """Drop the first and the last lines of the pages where most pages have the same, numbers aside."""
     if len(pages) < RUNNING:
         return pages
     split = [page.strip().split("\n") for page in pages]
-    for place in (0, -1):
+    for place in (0,) * DEEP + (-1,) * DEEP:
         seen = Counter(_shape(lines[place]) for lines in split if lines[place])
         running = {shape for shape, count in seen.items() if count > len(pages) / 2}
         for lines in split:
