@@ -51,7 +51,7 @@ from rag_grpc.rpc.lifecycle import Ending, serving
 from rag_grpc.rpc.retrieval_servicer import RetrievalServicer
 from rag_grpc.settings import Settings
 from rag_grpc.sidecar import running_sidecar
-from rag_grpc.splitters.semantic import SemanticSplitter
+from rag_grpc.splitters.structure import StructureSplitter
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.engine import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
@@ -203,7 +203,7 @@ class _Parts:
         ingestion = Ingestion(
             store=self.store,
             embedders=self.embedders,
-            splitter=SemanticSplitter(),
+            splitter=StructureSplitter(),
             codec=self.codec,
             limits=limits,
             lanes=self.lanes,

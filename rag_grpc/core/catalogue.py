@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 
+from rag_grpc.core.chunking import check_countable
 from rag_grpc.core.embedder_choice import embedder_named
 from rag_grpc.core.errors import (
     CollectionExists,
@@ -43,8 +44,9 @@ class Catalogue:
     async def create(self, spec: CollectionSpec) -> Collection:
         """Make a collection, or return the one that is there where all that `spec` sets agrees with it.
 
-        Raises CollectionExists where something differs, NotConfigured for an embedder that this server
-        lacks, InvalidField for a dimension that is missing or not the embedder's, LimitExceeded.
+        Raises CollectionExists where something differs, NotConfigured for an embedder that this server lacks
+        or whose tokens it cannot count where `spec` bounds them, InvalidField for a dimension that is missing
+        or not the embedder's, LimitExceeded.
         """
         try:
             return _agreeing(self._store.collection(spec.name), spec)
@@ -103,6 +105,7 @@ class Catalogue:
         if name != NO_EMBEDDER:
             embedder = embedder_named(name, self._embedders)
             dimension, fingerprint = embedder.dimension, embedder.fingerprint
+            check_countable(spec.chunking or Chunking(), embedder)
             if spec.dimension not in (0, dimension):
                 raise _bad_dimension(f"the embedder {name!r} makes {dimension}; leave it out, or say so")
         elif not 1 <= dimension <= MAX_DIMENSION:

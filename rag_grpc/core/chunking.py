@@ -1,42 +1,29 @@
-"""The rules of chunking that hold whatever library does the splitting.
+"""The rules of chunking that hold whatever does the splitting.
 
-Which settings mean what, what of a chunk is embedded, and how a stretch of text is
-cut that offers no place to cut it. Splitting well, at paragraphs and sentences, is
-the work of a Splitter (`rag_grpc.splitters`); the libraries that do it are quadratic
-where neither comes for long, so a splitter hands such stretches to `cut_stretch`.
-
-All offsets are in Unicode code points.
+Which settings mean what, what of a chunk is embedded, and how many tokens its text may
+have, so that the embedder reads it to the end, together with what it stands under.
+Splitting well, at paragraphs and sentences, is the work of a Splitter
+(`rag_grpc.splitters`). All offsets are in Unicode code points.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
+from rag_grpc.core.errors import NotConfigured
 from rag_grpc.core.models import Chunking
+from rag_grpc.core.ports import Embedder, TokenBudget
 
 DEFAULT_MAX_CHARACTERS: Final = 1000
 """A paragraph or two: most paragraphs stay whole, and some 250 tokens of English, which small embedding
 models read to the end (MiniLM reads 256). There is no overlap by default: cuts fall between sentences, and
 title and headings travel with every chunk, so repeating text would only fill the index and the answers."""
 
-_LINE_BREAKS: Final = "\n\r\v\f\x85\u2028\u2029"
-# Latin, ellipsis, Arabic, Urdu, Devanagari, Armenian, Ethiopic.
-_SENTENCE_ENDS_BEFORE_SPACE: Final = ".!?\u2026\u061f\u06d4\u0964\u0965\u0589\u1362"
-# Chinese and Japanese, which need no space: full stop, exclamation mark, question mark, half-width stop.
-_SENTENCE_ENDS: Final = "\u3002\uff01\uff1f\uff61"
-_SPACES: Final = " \t\u3000"
-# Commas, semicolons and colons, full-width and ASCII.
-_PAUSES: Final = "\uff0c\u3001\uff1b\uff1a,;:"
-
-_ZERO_WIDTH_JOINER: Final = "\u200d"
-_SKIN_TONES: Final = ("\U0001f3fb", "\U0001f3ff")
-_REGIONAL_INDICATORS: Final = ("\U0001f1e6", "\U0001f1ff")
-_LONGEST_CLUSTER: Final = 64
+CONTEXT_SHARE: Final = 4
+"""Title and headings get at most one in so many of the tokens that the embedder reads. They tell two chunks
+of like words apart; more of them would only make all chunks of a document alike."""
 
 
 class ChunkingInvalid(ValueError):
@@ -60,6 +47,7 @@ def embedding_text(title: str, headings: Sequence[str], chunk_text: str, without
     """Say what is embedded for a chunk: what it stands under, then the chunk.
 
     A heading that is the title, or that the chunk itself contains, would only be said twice.
+    `Context` does the same within what an embedder reads.
     """
     if without_context:
         return chunk_text
@@ -68,80 +56,83 @@ def embedding_text(title: str, headings: Sequence[str], chunk_text: str, without
     return "\n".join([*context, chunk_text])
 
 
-def unbroken_stretches(text: str, longer_than: int) -> list[tuple[int, int]]:
-    """Find what runs on for more than `longer_than` characters without the end of a line or sentence.
+def check_countable(chunking: Chunking, embedder: Embedder) -> None:
+    """Raise NotConfigured where chunks shall be cut by tokens that the embedder cannot count."""
+    if chunking.max_tokens and embedder.tokenizer is None:
+        raise NotConfigured(
+            f"chunking.max_tokens is {chunking.max_tokens}, and the tokens of embedder {embedder.name!r}"
+            " cannot be counted on this server: leave it out, and set max_characters"
+        )
 
-    A stretch ends behind the line break or full stop that ends it.
+
+class Context:
+    """What the chunks of one document are embedded with: its title and their headings.
+
+    An embedder that reads a set number of tokens cuts off silently what goes beyond. So the context is kept
+    to a share of them, and the text of a chunk to what is left (`budget`). A context that is too long is cut:
+    the title comes first, with half of the share, then the headings from the innermost outwards.
     """
-    if len(text) <= longer_than:
-        return []
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    breaks = np.isin(codes, _code_points(_LINE_BREAKS + _SENTENCE_ENDS))
-    before_space = np.isin(codes[:-1], _code_points(_SENTENCE_ENDS_BEFORE_SPACE))
-    breaks[:-1] |= before_space & np.isin(codes[1:], _code_points(_SPACES + _LINE_BREAKS))
-    edges = np.concatenate(([0], np.flatnonzero(breaks) + 1, [len(codes)]))
-    long = np.flatnonzero(np.diff(edges) > longer_than)
-    return list(zip(edges[long].tolist(), edges[long + 1].tolist(), strict=True))
 
+    def __init__(self, title: str, chunking: Chunking, embedder: Embedder) -> None:
+        self._title = title
+        self._chunking = chunking
+        self._tokenizer = embedder.tokenizer
+        self._reads = embedder.max_tokens
+        self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-def cut_stretch(text: str, start: int, end: int, chunking: Chunking) -> Iterator[tuple[int, int]]:
-    """Cut `text[start:end]` into pieces as `chunking` (effective) allows, in linear time.
+    def embedding_text(self, headings: Sequence[str], chunk_text: str) -> str:
+        """Say what is embedded for a chunk: see the function of this name."""
+        if self._chunking.without_context:
+            return chunk_text
+        title, *others = self._lines(headings)
+        return embedding_text(title, others, chunk_text, without_context=False)
 
-    A piece ends at white space, else at a comma, else between two characters as a reader sees them.
-    """
-    while start < end:
-        stop = min(start + chunking.max_characters, end)
-        if stop < end:
-            stop = _good_cut(text, start + chunking.max_characters // 2, stop)
-        yield start, stop
-        if stop == end:
-            return
-        again = stop - chunking.overlap_characters
-        while again < stop and _joined(text, again):
-            again += 1
-        start = max(again, start + 1)
+    def budget(self) -> TokenBudget | None:
+        """Say how many tokens the text of a chunk may have; None where there is no bound."""
+        if self._tokenizer is None or not (self._reads or self._chunking.max_tokens):
+            return None
+        return TokenBudget(self._tokenizer, self._room)
 
+    def _room(self, headings: Sequence[str]) -> int:
+        wanted = self._chunking.max_tokens
+        if not self._reads:
+            return wanted
+        taken = 0
+        if not self._chunking.without_context:
+            taken = sum(self._tokens(line) for line in self._lines(headings) if line)
+        return min(wanted or self._reads, max(1, self._reads - taken))
 
-def _good_cut(text: str, lowest: int, highest: int) -> int:
-    for wanted in (_SPACES, _PAUSES):
-        found = max(text.rfind(each, lowest, highest) for each in wanted)
-        if found >= 0:
-            return found + 1
-    lowest = max(lowest, highest - _LONGEST_CLUSTER)
-    for cut in range(highest, lowest, -1):
-        if not _joined(text, cut):
-            return cut
-    return highest
+    def _lines(self, headings: Sequence[str]) -> tuple[str, ...]:
+        """The title, which may be empty, and the headings, outermost first, as far as there is room."""
+        key = tuple(headings)
+        if key not in self._known:
+            lines = (self._title, *(each for each in key if each != self._title))
+            share = self._reads // CONTEXT_SHARE
+            # No model has more tokens than bytes.
+            if share and sum(len(line.encode("utf-8", "surrogatepass")) + 1 for line in lines) > share:
+                lines = self._within(share, lines)
+            self._known[key] = lines
+        return self._known[key]
 
+    def _within(self, share: int, lines: Sequence[str]) -> tuple[str, ...]:
+        title, *headings = lines
+        title = self._cut(title, share // 2 if headings else share)
+        left = share - self._tokens(title)
+        kept: list[str] = []
+        for heading in reversed(headings):
+            line = self._cut(heading, left)
+            if line:
+                kept.append(line)
+                left -= self._tokens(line)
+        return title, *reversed(kept)
 
-def _joined(text: str, at: int) -> bool:
-    """Tell whether the characters before and behind `at` are one for a reader.
+    def _tokens(self, line: str) -> int:
+        # The line break behind it is a token of some models.
+        return len(self._tokenizer.token_offsets(line)) + 1 if self._tokenizer and line else 0
 
-    Marks stay with their letter, CR with LF, and what a joiner joins with it; flags stay pairs. This is less
-    than Unicode's rules for grapheme clusters, and all that can be had from the standard library.
-    """
-    if not 0 < at < len(text):
-        return False
-    before, behind = text[at - 1], text[at]
-    if behind.isascii():
-        return before == "\r" and behind == "\n"
-    if _REGIONAL_INDICATORS[0] <= behind <= _REGIONAL_INDICATORS[1]:
-        return _flags_before(text, at) % 2 == 1
-    return (
-        _ZERO_WIDTH_JOINER in (before, behind)
-        or _SKIN_TONES[0] <= behind <= _SKIN_TONES[1]
-        or unicodedata.category(behind)[0] == "M"
-    )
-
-
-def _flags_before(text: str, at: int) -> int:
-    first = at
-    while first > max(0, at - _LONGEST_CLUSTER) and (
-        _REGIONAL_INDICATORS[0] <= text[first - 1] <= _REGIONAL_INDICATORS[1]
-    ):
-        first -= 1
-    return at - first
-
-
-def _code_points(characters: str) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    return np.array([ord(each) for each in characters], dtype=np.uint32)
+    def _cut(self, line: str, tokens: int) -> str:
+        """Cut a line to less than so many tokens, so that a line break has room."""
+        if self._tokenizer is None or tokens <= 1:
+            return ""
+        offsets = self._tokenizer.token_offsets(line)
+        return line if len(offsets) < tokens else line[: int(offsets[tokens - 1, 0])].rstrip()

@@ -20,6 +20,7 @@ from rag_grpc.core.models import (
     Collection,
     DocumentDraft,
     Outcome,
+    PreparedChunk,
     PreparedDocument,
     PutDocument,
     PutOutcome,
@@ -156,11 +157,20 @@ class Intake:
         self, collection: Collection, draft: DocumentDraft, document: PreparedDocument
     ) -> PreparedDocument:
         begin = time.perf_counter()
-        chunks = await self._in_thread_if_long(draft, lambda: make_chunks(draft, collection, self._workshop))
+        if self._workshop.embedders[collection.embedder].max_tokens:
+            # Counting tokens takes a hundred times as long as splitting by characters.
+            chunks, texts = await asyncio.to_thread(self._chunks, collection, draft)
+        else:
+            chunks, texts = await self._in_thread_if_long(draft, lambda: self._chunks(collection, draft))
         self._telemetry.stage("split", time.perf_counter() - begin)
-        texts = texts_to_embed(draft, chunks, collection)
         vectors = await self._embedding.embed(collection.embedder, texts)
         return replace(document, chunks=chunks, vectors=vectors)
+
+    def _chunks(
+        self, collection: Collection, draft: DocumentDraft
+    ) -> tuple[tuple[PreparedChunk, ...], list[str]]:
+        chunks = make_chunks(draft, collection, self._workshop)
+        return chunks, texts_to_embed(draft, chunks, collection, self._workshop)
 
     async def _in_thread_if_long(self, draft: DocumentDraft, work: Callable[[], _Result]) -> _Result:
         return await asyncio.to_thread(work) if len(draft.text) > _SHORT_TEXT else work()

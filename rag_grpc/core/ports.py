@@ -77,6 +77,17 @@ class Tokenizer(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class TokenBudget:
+    """How many tokens a chunk's text may have.
+
+    `room` says it for the headings that the chunk stands under, which take tokens too: 1 or more.
+    """
+
+    tokenizer: Tokenizer
+    room: Callable[[Sequence[str]], int]
+
+
 class Embedder(Protocol):
     """Turns texts into vectors.
 
@@ -151,11 +162,16 @@ class Splitter(Protocol):
     def version(self) -> str:
         """Must change whenever the spans do."""
 
-    def split(self, text: str, media_type: str, chunking: Chunking) -> list[TextSpan]:
+    def split(
+        self, text: str, media_type: str, chunking: Chunking, budget: TokenBudget | None = None
+    ) -> list[TextSpan]:
         """Cut `text` into spans, in order. Blocks; called in worker threads.
 
-        At least one span for a text of more than white space; no span of white space alone; none longer
-        than `chunking` allows. Every character that is not white space must lie in a span.
+        At least one span for a text of more than white space; no span of white space alone; none longer than
+        `chunking` allows in characters, nor than `budget` in tokens of the span's text alone, counted by its
+        tokenizer; save that a span of one character may have any number of tokens. `chunking.max_tokens` is
+        not looked at: it is part of the budget, if there is one. Every character that is not white space
+        must lie in a span. A span must repeat no more of the one before than `chunking` asks for.
         """
 
 

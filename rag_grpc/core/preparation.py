@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_grpc.core.chunking import embedding_text
+from rag_grpc.core.chunking import Context, check_countable
 from rag_grpc.core.embedder_choice import embedder_of
 from rag_grpc.core.errors import (
     EmbedderMismatch,
@@ -89,11 +89,15 @@ def identify(draft: DocumentDraft, collection: Collection, workshop: Workshop) -
 def make_chunks(
     draft: DocumentDraft, collection: Collection, workshop: Workshop
 ) -> tuple[PreparedChunk, ...]:
-    """Take the caller's chunks, or split the text. Raises InvalidField, LimitExceeded."""
+    """Take the caller's chunks, or split the text so that the embedder reads each piece to its end.
+
+    Raises InvalidField, LimitExceeded, NotConfigured, EmbedderMismatch.
+    """
     if draft.chunks:
         return _own_chunks(draft)
     text = draft.text
-    spans = workshop.splitter.split(text, draft.media_type, collection.chunking)
+    context = _context(draft, collection, workshop)
+    spans = workshop.splitter.split(text, draft.media_type, collection.chunking, context.budget())
     if not spans:
         raise InvalidField.of(
             [FieldViolation("document.text", "has nothing in it but white space; set a text, or chunks")]
@@ -105,11 +109,20 @@ def make_chunks(
 
 
 def texts_to_embed(
-    draft: DocumentDraft, chunks: Sequence[PreparedChunk], collection: Collection
+    draft: DocumentDraft, chunks: Sequence[PreparedChunk], collection: Collection, workshop: Workshop
 ) -> list[str]:
-    """What stands for each chunk in the embedding: its text, under the title and its headings."""
-    bare = collection.chunking.without_context
-    return [embedding_text(draft.title, each.headings, each.text, bare) for each in chunks]
+    """What stands for each chunk in the embedding: its text, under the title and its headings.
+
+    Raises NotConfigured, EmbedderMismatch.
+    """
+    context = _context(draft, collection, workshop)
+    return [context.embedding_text(each.headings, each.text) for each in chunks]
+
+
+def _context(draft: DocumentDraft, collection: Collection, workshop: Workshop) -> Context:
+    embedder = embedder_of(collection, workshop.embedders)
+    check_countable(collection.chunking, embedder)
+    return Context(draft.title, collection.chunking, embedder)
 
 
 def _document(

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_grpc.core.characters import character_classes
-from rag_grpc.embedders.words import Hashes, Ints, Words, mixed, split_words
+from rag_grpc.embedders.words import Hashes, Ints, Words, WordTokenizer, mixed, split_words
 
 DIMENSION: Final = 384
 VERSION: Final = 1
@@ -69,7 +69,7 @@ class MockEmbedder:
     dimension = DIMENSION
     max_batch = 256
     max_tokens = 0
-    tokenizer = None
+    tokenizer = WordTokenizer()
     # It knows words alone, as lexical search does, and less of them: it only breaks ties there.
     dense_weight = 0.1
 

@@ -101,6 +101,25 @@ def split_words(texts: Sequence[str]) -> Words:
     )
 
 
+class WordTokenizer:
+    """A Tokenizer whose tokens are words, where they stand in the text as it is, before any folding.
+
+    Marks and punctuation between words are in none. `split_words` may see another word here and there, where
+    NFKC makes several characters of one: this is for counting.
+    """
+
+    def token_offsets(self, text: str) -> Ints:
+        """Where each word stands: shape (words, 2), start and end in code points."""
+        classes = character_classes()[_codes(text)]
+        kept = np.flatnonzero(classes != IGNORED)
+        classes = classes[kept]
+        begins = _word_begins(classes)
+        inside = np.flatnonzero(classes != SEPARATOR)
+        starts = np.flatnonzero(begins[inside])
+        lasts = inside[np.append(starts[1:], len(inside))[: len(starts)] - 1]
+        return np.stack((kept[inside[starts]], kept[lasts] + 1), axis=1).astype(np.int64)
+
+
 def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint32, copy=False)
 

@@ -27,7 +27,7 @@ from rag_grpc.core.models import (
     PutOutcome,
     TextSpan,
 )
-from rag_grpc.core.ports import Store, Tokenizer
+from rag_grpc.core.ports import Store, TokenBudget, Tokenizer
 from rag_grpc.core.searches import (
     DenseQuery,
     Found,
@@ -108,7 +108,9 @@ class LineSplitter:
 
     version = "lines/1"
 
-    def split(self, text: str, media_type: str, chunking: Chunking) -> list[TextSpan]:
+    def split(
+        self, text: str, media_type: str, chunking: Chunking, budget: TokenBudget | None = None
+    ) -> list[TextSpan]:
         longest = chunking.max_characters or 200
         spans: list[TextSpan] = []
         headings: tuple[str, ...] = ()
@@ -116,12 +118,21 @@ class LineSplitter:
         for line in text.splitlines(keepends=True):
             if media_type == "text/markdown" and line.startswith("#"):
                 headings = (line.strip("# \r\n"),)
-            for begin in range(start, start + len(line), longest):
+            begin = start
+            while begin < start + len(line):
                 end = min(begin + longest, start + len(line))
+                if budget:
+                    while end > begin + 1 and self._tokens(text[begin:end], budget) > budget.room(headings):
+                        end -= 1
                 if text[begin:end].strip():
                     spans.append(TextSpan(begin, end, headings))
+                begin = end
             start += len(line)
         return spans
+
+    @staticmethod
+    def _tokens(text: str, budget: TokenBudget) -> int:
+        return len(budget.tokenizer.token_offsets(text))
 
 
 @dataclass

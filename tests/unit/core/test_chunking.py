@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_grpc.core.chunking import (
+    CONTEXT_SHARE,
     DEFAULT_MAX_CHARACTERS,
     ChunkingInvalid,
-    cut_stretch,
+    Context,
+    check_countable,
     effective,
     embedding_text,
-    unbroken_stretches,
 )
+from rag_grpc.core.errors import NotConfigured
 from rag_grpc.core.models import Chunking
-
-
-def pieces(text: str, *, most: int, overlap: int = 0) -> list[str]:
-    chunking = effective(Chunking(max_characters=most, overlap_characters=overlap))
-    return [text[start:end] for start, end in cut_stretch(text, 0, len(text), chunking)]
+from rag_grpc.core.ports import Tokenizer
+from tests.contracts.fakes import LetterEmbedder, WordTokenizer
+from tests.contracts.splitter_contract import ByteTokenizer, PieceTokenizer
 
 
 def test_zero_means_the_default() -> None:
@@ -57,51 +57,72 @@ def test_what_is_embedded(
     assert embedding_text(title, headings, "chunk", without_context) == expected
 
 
-@pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n", "\x85", "\u2028", "\u2029"])
-def test_a_line_break_ends_a_stretch(line_break: str) -> None:
-    text = "a" * 9 + line_break + "b" * 12 + line_break
-    assert unbroken_stretches(text, 11) == [(9 + len(line_break), len(text) - len(line_break) + 1)]
+def embedder(*, reads: int = 0, tokenizer: Tokenizer | None = None) -> LetterEmbedder:
+    return LetterEmbedder(max_tokens=reads, tokenizer=tokenizer or WordTokenizer())
 
 
-def test_a_full_stop_ends_a_stretch_where_space_follows() -> None:
-    assert unbroken_stretches("aaaa. bbbb. cccc.", 6) == []
-    assert unbroken_stretches("aaaa.bbbb.cccc.", 6) == [(0, 15)]
-    assert unbroken_stretches("黑豹队的\u3002防守只丢\u3002", 5) == []
-    assert unbroken_stretches("", 5) == []
+def room(
+    title: str, headings: tuple[str, ...], *, reads: int = 0, chunking: Chunking | None = None
+) -> int | None:
+    budget = Context(title, chunking or Chunking(), embedder(reads=reads)).budget()
+    return budget.room(headings) if budget else None
 
 
-def test_a_stretch_is_cut_at_white_space_then_at_a_comma() -> None:
-    assert pieces("one two three four", most=9) == ["one two ", "three ", "four"]
-    assert pieces("one,two,three,four", most=9) == ["one,two,", "three,", "four"]
-    assert pieces("abcdefghij", most=4) == ["abcd", "efgh", "ij"]
-    assert pieces("abcdefghij", most=5, overlap=2) == ["abcde", "defgh", "ghij"]
+def test_without_a_bound_there_is_no_budget() -> None:
+    assert room("Title", ("Heading",)) is None
+    assert Context("Title", Chunking(max_tokens=8), LetterEmbedder(max_tokens=0)).budget() is None
 
 
-@pytest.mark.parametrize(
-    "cluster",
-    ["\r\n", "e\u0301", "हि", "\U0001f1e9\U0001f1ea", "\U0001f44d\U0001f3fd", "\U0001f469\u200d\U0001f467"],
-)
-def test_what_a_reader_sees_as_one_is_not_cut(cluster: str) -> None:
-    for before in range(6):
-        text = "x" * before + cluster * 40
-        for piece in pieces(text, most=8):
-            inner = piece.lstrip("x")
-            assert inner.replace(cluster, "") == "", (before, piece)
+def test_the_text_gets_what_title_and_headings_leave() -> None:
+    # Each line of the context takes its words, and one token for the line break behind it.
+    assert room("", (), reads=100) == 100
+    assert room("A title", (), reads=100) == 97
+    assert room("A title", ("One", "Two words"), reads=100) == 92
+    assert room("A title", ("A title", "Two words"), reads=100) == 94
+    assert room("A title", ("One",), reads=100, chunking=Chunking(without_context=True)) == 100
+
+
+def test_max_tokens_are_of_the_text_alone() -> None:
+    assert room("A title", (), chunking=Chunking(max_tokens=50)) == 50
+    assert room("A title", (), reads=100, chunking=Chunking(max_tokens=50)) == 50
+    assert room("A title", (), reads=100, chunking=Chunking(max_tokens=98)) == 97
+    assert room("A title", (), reads=100, chunking=Chunking(max_tokens=500)) == 97
+
+
+def test_a_long_context_is_cut_to_its_share() -> None:
+    title, headings = "t " * 100, ("o " * 100, "m " * 3, "i " * 4)
+    context = Context(title, Chunking(), embedder(reads=100))
+    # 25 of 100: half of them for the title, then from the innermost outwards. A line takes one more.
+    lines = context.embedding_text(headings, "text").split("\n")
+    assert [len(line.split()) for line in lines] == [11, 3, 3, 4, 1]
+    assert [line[:1] for line in lines] == ["t", "o", "m", "i", "t"]
+    assert room(title, headings, reads=100) == 75
+
+
+def test_a_context_that_leaves_no_room_is_left_out() -> None:
+    assert Context("title", Chunking(), embedder(reads=4)).embedding_text(("heading",), "text") == "text"
+    assert room("title", ("heading",), reads=4) == 4
 
 
 @given(
-    st.text(st.sampled_from("ab ,\u0301\u200d\U0001f1e9\r\n\u3000"), max_size=300),
-    st.integers(1, 30),
-    st.data(),
+    st.text(max_size=60),
+    st.lists(st.text(min_size=1, max_size=60), max_size=4).map(tuple),
+    st.sampled_from([WordTokenizer(), PieceTokenizer(), ByteTokenizer()]),
+    st.integers(8, 200),
 )
-def test_pieces_cover_the_stretch(text: str, most: int, data: st.DataObject) -> None:
-    overlap = data.draw(st.integers(0, (most - 1) // 2))
-    chunking = effective(Chunking(max_characters=most, overlap_characters=overlap))
-    reached = 0
-    previous = -1
-    for start, end in cut_stretch(text, 0, len(text), chunking):
-        assert previous < start <= reached < end
-        assert end - start <= most
-        assert reached - start <= overlap
-        previous, reached = start, end
-    assert reached == len(text)
+def test_text_and_context_together_are_what_the_embedder_reads(
+    title: str, headings: tuple[str, ...], tokenizer: Tokenizer, reads: int
+) -> None:
+    context = Context(title, Chunking(), embedder(reads=reads, tokenizer=tokenizer))
+    budget = context.budget()
+    assert budget is not None
+    text = " x" * budget.room(headings)
+    assert budget.room(headings) >= reads - reads // CONTEXT_SHARE
+    assert len(tokenizer.token_offsets(context.embedding_text(headings, text))) <= reads
+
+
+def test_tokens_that_cannot_be_counted_cannot_be_a_bound() -> None:
+    check_countable(Chunking(), LetterEmbedder())
+    check_countable(Chunking(max_tokens=8), embedder())
+    with pytest.raises(NotConfigured, match=r"chunking\.max_tokens is 8.*'letters'"):
+        check_countable(Chunking(max_tokens=8), LetterEmbedder())

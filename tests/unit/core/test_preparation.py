@@ -34,7 +34,7 @@ from rag_grpc.core.preparation import (
     prepare_ready,
     texts_to_embed,
 )
-from tests.contracts.fakes import JsonCodec, LetterEmbedder, LineSplitter
+from tests.contracts.fakes import JsonCodec, LetterEmbedder, LineSplitter, WordTokenizer
 
 BARE = Collection(
     id=1,
@@ -166,6 +166,20 @@ class TestTexts:
             PreparedChunk("two\n", 10, 14, ("Top",)),
         )
 
+    def test_a_text_is_split_to_what_the_embedder_reads(self) -> None:
+        reader = LetterEmbedder(max_tokens=20, tokenizer=WordTokenizer())
+        workshop = replace(WORKSHOP, embedders={"letters": reader})
+        document = draft(title="Two words", text="a b c d e f g h i j k l m n o p q r s t")
+        chunks = make_chunks(document, WORDS, workshop)
+        assert [len(each.text.split()) for each in chunks] == [17, 3]
+        assert [len(each.split()) for each in texts_to_embed(document, chunks, WORDS, workshop)] == [19, 5]
+        shorter = replace(WORDS, chunking=Chunking(max_tokens=10))
+        assert [len(each.text.split()) for each in make_chunks(document, shorter, workshop)] == [10, 10]
+
+    def test_tokens_are_no_bound_where_they_cannot_be_counted(self) -> None:
+        with pytest.raises(NotConfigured, match="cannot be counted"):
+            make_chunks(draft(text="a b"), replace(WORDS, chunking=Chunking(max_tokens=10)), WORKSHOP)
+
     def test_the_caller_s_chunks_are_taken_as_they_are(self) -> None:
         document = draft(chunk(text="one"), ChunkDraft("two", 4, 7), text="one\ntwo")
         assert make_chunks(document, WORDS, WORKSHOP) == (
@@ -175,12 +189,12 @@ class TestTexts:
 
     def test_title_and_headings_stand_above_the_text(self) -> None:
         chunks = [PreparedChunk("text", 0, 4, ("Top", "Deeper"))]
-        assert texts_to_embed(draft(title="Title"), chunks, WORDS) == ["Title\nTop\nDeeper\ntext"]
-        assert texts_to_embed(draft(), [PreparedChunk("text", 0, 4)], WORDS) == ["text"]
+        assert texts_to_embed(draft(title="Title"), chunks, WORDS, WORKSHOP) == ["Title\nTop\nDeeper\ntext"]
+        assert texts_to_embed(draft(), [PreparedChunk("text", 0, 4)], WORDS, WORKSHOP) == ["text"]
         said_already = [PreparedChunk("# Top text", 0, 10, ("Title", "Top"))]
-        assert texts_to_embed(draft(title="Title"), said_already, WORDS) == ["Title\n# Top text"]
+        assert texts_to_embed(draft(title="Title"), said_already, WORDS, WORKSHOP) == ["Title\n# Top text"]
         alone = replace(WORDS, chunking=Chunking(without_context=True))
-        assert texts_to_embed(draft(title="Title"), chunks, alone) == ["text"]
+        assert texts_to_embed(draft(title="Title"), chunks, alone, WORKSHOP) == ["text"]
 
     def test_a_collection_without_embedder_wants_chunks_with_vectors(self) -> None:
         with pytest.raises(InvalidField) as caught:

@@ -1,10 +1,10 @@
-"""What the Splitter port promises, for the adapter of semantic-text-splitter."""
+"""What the splitter makes of real texts, odd ones and hostile ones."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import pairwise
 
 import pytest
@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 
 from rag_grpc.core.chunking import ChunkingInvalid
 from rag_grpc.core.models import Chunking, TextSpan
-from rag_grpc.splitters import semantic
-from rag_grpc.splitters.semantic import SemanticSplitter
+from rag_grpc.core.ports import TokenBudget
+from rag_grpc.splitters.structure import StructureSplitter
+from tests.contracts.fakes import WordTokenizer
+from tests.contracts.splitter_contract import PieceTokenizer
 
 PLAIN, MARKDOWN = "text/plain", "text/markdown"
 
 
 def split(text: str, media_type: str = PLAIN, *, most: int = 0, overlap: int = 0) -> list[TextSpan]:
     chunking = Chunking(max_characters=most, overlap_characters=overlap)
-    return SemanticSplitter().split(text, media_type, chunking)
+    return StructureSplitter().split(text, media_type, chunking)
 
 
 def texts(text: str, spans: list[TextSpan]) -> list[str]:
@@ -121,26 +123,6 @@ def test_prose_is_cut_between_paragraphs_and_sentences() -> None:
     ]
 
 
-def test_windows_leave_no_trace() -> None:
-    paragraph = " ".join(f"Sentence number {number} stands here." for number in range(12))
-    text = "\n\n".join([paragraph] * 200)
-    per_paragraph = split(paragraph, most=200)
-    expected = [
-        TextSpan(start + span.start, start + span.end)
-        for start in range(0, len(text), len(paragraph) + 2)
-        for span in per_paragraph
-    ]
-    assert len(per_paragraph) > 1
-    assert split(text, most=200) == expected
-
-
-def test_line_ends_of_cr_alone_do_not_stretch_the_overlap() -> None:
-    # semantic-text-splitter 0.33.1 goes back by three characters here, not by one.
-    for most in (3, 5):
-        text = "0 \r0\r0"
-        check_promises(text, split(text, MARKDOWN, most=most, overlap=1), most, 1)
-
-
 def test_overlap_repeats_whole_sentences() -> None:
     text = " ".join(f"Sentence {number}." for number in range(100))
     spans = split(text, most=60, overlap=25)
@@ -212,29 +194,75 @@ def test_a_comment_in_a_fence_is_no_heading() -> None:
     assert split(text, MARKDOWN) == [TextSpan(0, len(text) - 1, ("A",))]
 
 
-def test_the_version_names_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert SemanticSplitter().version.endswith(version("semantic-text-splitter"))
+def test_a_fence_that_fits_is_never_cut() -> None:
+    code = "".join(f"line_{number} = {number}\n" + "\n" * (number % 3 == 0) for number in range(20))
+    fence = f"```python\n{code}```"
+    for before in range(0, 700, 23):
+        text = f"# A\n\n{'Word after word. ' * (before // 17)}\n\n{fence}\n\n" + "More words follow. " * 60
+        for overlap in (0, 100):
+            spans = split(text, MARKDOWN, most=len(fence) + 20, overlap=overlap)
+            assert any(fence in each for each in texts(text, spans)), (before, overlap)
 
 
-class PanicException(BaseException):
-    """Named as pyo3 names a Rust panic, which cannot be imported."""
+def test_a_table_that_fits_is_never_cut() -> None:
+    table = "| name | value |\n|------|-------|\n" + "".join(f"| n{row} | {row} |\n" for row in range(20))
+    for before in range(0, 500, 37):
+        text = f"# A\n\n{'Word after word. ' * (before // 17)}\n\n{table}\n" + "More words follow. " * 60
+        assert any(table.strip() in each for each in texts(text, split(text, MARKDOWN, most=400)))
 
 
-@pytest.mark.parametrize(("error", "is_raised"), [(PanicException, False), (KeyboardInterrupt, True)])
-def test_a_panic_of_the_library_fails_no_document(
-    error: type[BaseException], is_raised: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Failing:
-        def chunk_indices(self, text: str) -> list[tuple[int, str]]:
-            raise error
+def test_a_fence_that_does_not_fit_is_cut_between_lines() -> None:
+    code = "".join(f"call(number={number})  # Do it. And more\n" for number in range(60))
+    text = f"# A\n\n```python\n{code}```\n"
+    found = texts(text, split(text, MARKDOWN, most=400))
+    assert len(found) > 4
+    assert all(piece.startswith("call(") for piece in found[1:-1])
+    assert all(piece.endswith("And more") for piece in found[:-1])
 
-    monkeypatch.setattr(semantic, "_library", lambda *_: Failing())
-    text = "Words and more words. " * 1000
-    if is_raised:
-        with pytest.raises(error):
-            split(text)
-    else:
-        check_promises(text, split(text), 1000, 0)
+
+def test_a_fence_of_plain_text_is_text() -> None:
+    text = "```\n" + "Some words. " * 20 + "\n\n" + "Other words. " * 20 + "\n```"
+    assert len(split(text, PLAIN, most=400)) == 2
+    assert texts(text, split(text, PLAIN, most=400))[1].startswith("Other")
+
+
+def test_a_long_rest_makes_two_pieces_of_like_length() -> None:
+    text = "Word after word is here. " * 44
+    first, second = texts(text, split(text, most=1000))
+    assert abs(len(first) - len(second)) < 250
+
+
+def test_tokens_and_characters_bound_together() -> None:
+    text = "Short words a b c d e f g h i j k. " * 20 + "\n\n" + "Extraordinarily-long-words " * 40
+    spans = StructureSplitter().split(
+        text, PLAIN, Chunking(max_characters=200), TokenBudget(WordTokenizer(), lambda _: 20)
+    )
+    check_promises(text, spans, 200, 0)
+    sizes = [(span.end - span.start, len(text[span.start : span.end].split())) for span in spans]
+    assert max(words for _, words in sizes) in {19, 20}
+    assert max(size for size, _ in sizes) > 180
+
+
+def test_headings_take_tokens_from_the_text_below_them() -> None:
+    text = "# A\n\n" + "word " * 40 + "\n\n## B\n\n" + "word " * 40
+    budget = TokenBudget(WordTokenizer(), lambda headings: 60 - 20 * len(headings))
+    spans = StructureSplitter().split(text, MARKDOWN, Chunking(), budget)
+    counts = {span.headings: len(text[span.start : span.end].split()) for span in spans}
+    assert counts[("A",)] <= 40
+    assert counts[("A", "B")] <= 20
+
+
+def test_a_word_of_many_tokens_is_cut_to_what_is_counted_alone() -> None:
+    # As one word it is one unknown token, and its end alone is many.
+    text = "word " * 5 + "x" * 130 + " word" * 5
+    budget = TokenBudget(PieceTokenizer(), lambda _: 12)
+    spans = StructureSplitter().split(text, PLAIN, Chunking(max_characters=60), budget)
+    check_promises(text, spans, 60, 0)
+    assert all(len(PieceTokenizer().token_offsets(piece)) <= 12 for piece in texts(text, spans))
+
+
+def test_the_version_tells_one_way_of_splitting_from_another() -> None:
+    assert re.fullmatch(r"structure-\d+", StructureSplitter.version)
 
 
 HOSTILE: dict[str, Callable[[int], str]] = {
@@ -261,7 +289,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("media_type", [PLAIN, MARKDOWN])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_take_linear_time(name: str, media_type: str) -> None:
-    # Left to the library, most of these need minutes. The bound is 10 to 100 times what they take here.
+    # The bound is a hundred times what they take here.
     text = HOSTILE[name](400_000)
     began = time.process_time()
     spans = split(text, media_type)
