@@ -23,11 +23,11 @@ SPAN_FLOOR = 4_000_000
 class AllowedChunks:
     """Chunks by id. Immutable; what is computed is kept."""
 
-    def __init__(self, firsts: Ids, counts: NDArray[np.int32]) -> None:
+    def __init__(self, firsts: Ids, counts: NDArray[np.uint32]) -> None:
         """Take a document's first chunk id and how many it has; both (n,), in any order, without overlap."""
         order = np.argsort(firsts)
         self._firsts = firsts[order]
-        self._counts = counts[order]
+        self._counts = counts[order].astype(np.int64)
         self._size = int(counts.sum())
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class AllowedChunks:
         table = self._table
         if table is None:
             places = np.minimum(np.searchsorted(self.ids, chunks), self._size - 1)
-            return self.ids[places] == chunks
+            return np.asarray(self.ids[places] == chunks)
         places = chunks - int(self._firsts[0])
         inside = (places >= 0) & (places < len(table))
         return table[np.where(inside, places, 0)] & inside

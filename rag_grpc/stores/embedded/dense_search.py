@@ -130,7 +130,7 @@ def _merge(
     if len(tail_places):
         places = np.concatenate([places, tail_places])
         scores = np.concatenate([scores, tail_scores])
-    return _candidates(slots, places, scores, k)
+    return candidates_of(slots, places, scores, k)
 
 
 def _lives(view: DenseView, places: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -144,7 +144,9 @@ def _lives(view: DenseView, places: NDArray[np.intp]) -> NDArray[np.bool_]:
 
 
 def _exact(view: DenseView, queries: Rows, k: int) -> list[Candidates]:
-    return [_candidates(view.slots, places, scores, k) for places, scores in _best(view, queries, k, first=0)]
+    return [
+        candidates_of(view.slots, places, scores, k) for places, scores in _best(view, queries, k, first=0)
+    ]
 
 
 def _best(view: DenseView, queries: Rows, k: int, *, first: int) -> list[tuple[Ids, Scores]]:
@@ -156,28 +158,33 @@ def _best(view: DenseView, queries: Rows, k: int, *, first: int) -> list[tuple[I
     for start in range(first, slots.length, step):
         end = min(start + step, slots.length)
         alive = slots.died[start:end] > view.seq
-        scores = _compare(slots.rows[start:end], queries, view.metric)
+        scores = compare(slots.rows[start:end], queries, view.metric)
         if not alive.all():
             scores[:, ~alive] = -np.inf
         for place, row in enumerate(scores):
-            best[place] = _keep_best(best[place], row, start, k)
+            best[place] = keep_best(best[place], row, start, k)
     return best
 
 
-def _keep_best(best: tuple[Ids, Scores], row: Scores, start: int, k: int) -> tuple[Ids, Scores]:
+def keep_best(best: tuple[Ids, Scores], row: Scores, start: int | Ids, k: int) -> tuple[Ids, Scores]:
+    """Return the `k` best (slot, score) of those that were found and those of `row`, whose -inf are none.
+
+    `start` is the slot of the row's first score, where they lie in a row, or the slot of each.
+    """
     if len(row) > k:
         # All that tie with the k-th are kept: the smallest chunk id shall win, not the partition's whim.
         threshold = np.partition(row, len(row) - k)[len(row) - k]
         chosen = np.flatnonzero((row >= threshold) & (row > -np.inf))
     else:
         chosen = np.flatnonzero(row > -np.inf)
-    places = np.concatenate([best[0], chosen + start])
+    slots = chosen + start if isinstance(start, int) else start[chosen]
+    places = np.concatenate([best[0], slots])
     scores = np.concatenate([best[1], row[chosen]])
     order = np.lexsort((places, -scores))[:k]
     return places[order], scores[order]
 
 
-def _compare(rows: Rows, queries: Rows, metric: Metric) -> Scores:
+def compare(rows: Rows, queries: Rows, metric: Metric) -> Scores:
     """Score rows (n, dimension) for queries (m, dimension): shape (m, n)."""
     if metric is not Metric.EUCLIDEAN:
         scores = np.asarray(queries @ rows.T, dtype=np.float32)
@@ -190,7 +197,8 @@ def _compare(rows: Rows, queries: Rows, metric: Metric) -> Scores:
     return np.negative(distances)
 
 
-def _candidates(slots: Slots, places: NDArray[np.int64], scores: Scores, k: int) -> Candidates:
+def candidates_of(slots: Slots, places: NDArray[np.int64], scores: Scores, k: int) -> Candidates:
+    """Return the `k` best of these slots: by score, then by chunk id."""
     ids = slots.ids[places]
     order = np.lexsort((ids, -scores))[:k]
     chosen = places[order]

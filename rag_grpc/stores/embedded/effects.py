@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from rag_grpc.core.models import PreparedDocument
 from rag_grpc.stores.embedded.dense_index import Born, Died
 
 
@@ -17,10 +19,38 @@ class Counters:
     chunks: int
 
 
+class Version(NamedTuple):
+    """A version of a document, as filters see it; `content` is the key of its row. Times in nanoseconds."""
+
+    content: int
+    first_chunk: int
+    chunk_count: int
+    doc_id: str
+    title: str
+    create_time: int
+    update_time: int
+    packed_metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A content that came, whose chunks have ids from `first_chunk` on."""
+
+    content: int
+    first_chunk: int
+    document: PreparedDocument
+
+
 @dataclass(slots=True)
 class Effects:
-    """What a transaction did to one collection."""
+    """What a transaction did to one collection.
+
+    `born` and `died` say it chunk by chunk; `stored` and `buried` (keys) content by content.
+    """
 
     counters: Counters
     born: list[Born] = field(default_factory=list)
     died: list[Died] = field(default_factory=list)
+    stored: list[Stored] = field(default_factory=list)
+    buried: list[int] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import apsw
 
-from rag_grpc.core.decisions import PutAction, StoredVersion, check_revision, decide_put
+from rag_grpc.core.decisions import PutAction, check_revision, decide_put
 from rag_grpc.core.errors import CollectionNotFound, DocumentNotFound, LimitExceeded, StorageFault
 from rag_grpc.core.hashing import canonical_metadata, content_hash
 from rag_grpc.core.metadata import patched
@@ -37,21 +37,9 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import MetadataCodec
 from rag_grpc.stores.embedded.dense_index import Born, Died
-from rag_grpc.stores.embedded.effects import Counters, Effects
+from rag_grpc.stores.embedded.effects import Counters, Effects, Stored, Version
 from rag_grpc.stores.embedded.migrations import first_id
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """The stored document that a write meets."""
-
-    key: int
-    content_revision: int
-    first_chunk: int
-    create_time: int
-    title: str
-    metadata: bytes
-    version: StoredVersion
+from rag_grpc.stores.embedded.stored_row import StoredRow, read_stored
 
 
 class Transaction:
@@ -165,7 +153,7 @@ class Transaction:
 
     def _delete_refs(self, delete: DeleteRefs) -> Outcome:
         collection = delete.collection.id
-        found: dict[str, _Row] = {}
+        found: dict[str, StoredRow] = {}
         for ref in delete.refs:
             stored = self._stored(collection, ref.doc_id)
             check_revision(ref.doc_id, ref.expected_revision, stored.version if stored else None)
@@ -191,18 +179,8 @@ class Transaction:
 
     # -- rows
 
-    def _stored(self, collection: int, doc_id: str) -> _Row | None:
-        row = self._connection.execute(
-            "SELECT key, content_revision, first_chunk, create_time, title, metadata,"
-            " revision, content_hash, embedding_key, chunk_count"
-            " FROM document WHERE collection = ? AND doc_id = ? AND dead IS NULL",
-            (collection, doc_id),
-        ).fetchone()
-        return (
-            None
-            if row is None
-            else _Row(row[0], row[1], row[2], row[3], row[4], row[5], StoredVersion(*row[6:]))
-        )
+    def _stored(self, collection: int, doc_id: str) -> StoredRow | None:
+        return read_stored(self._connection, collection, doc_id)
 
     def _store(self, collection: int, document: PreparedDocument, create_time: int | None) -> None:
         effects = self._effects(collection)
@@ -245,6 +223,19 @@ class Transaction:
             )
         self._log(collection, "born", content, first_chunk, count)
         effects.born.append(Born(content, first_chunk, document.vectors))
+        effects.stored.append(Stored(content, first_chunk, document))
+        effects.versions.append(
+            Version(
+                content,
+                first_chunk,
+                count,
+                document.doc_id,
+                document.title,
+                now if create_time is None else create_time,
+                now,
+                document.packed_metadata,
+            )
+        )
         effects.counters = replace(
             counters,
             next_document=counters.next_document + 1,
@@ -253,29 +244,31 @@ class Transaction:
             chunks=counters.chunks + count,
         )
 
-    def _bury(self, collection: int, stored: _Row) -> None:
+    def _bury(self, collection: int, stored: StoredRow) -> None:
         """Take a document's content out of sight as of this seq; its rows are purged later."""
         count = stored.version.chunk_count
         self._connection.execute("UPDATE document SET dead = ? WHERE key = ?", (self.seq, stored.key))
         self._log(collection, "dead", stored.key, stored.first_chunk, count)
         effects = self._effects(collection)
         effects.died.append(Died(stored.first_chunk, count, self.seq))
+        effects.buried.append(stored.key)
         counters = effects.counters
         effects.counters = replace(counters, documents=counters.documents - 1, chunks=counters.chunks - count)
 
-    def _describe(self, collection: int, stored: _Row, metadata: bytes, hashed: bytes) -> None:
+    def _describe(self, collection: int, stored: StoredRow, metadata: bytes, hashed: bytes) -> None:
         """Give a content another version, and keep the old one for those who still look at it."""
         execute = self._connection.execute
+        now = time.time_ns()
         execute(
             "INSERT INTO document_past VALUES (?,?,?,?,?,?)",
             (stored.key, stored.version.revision, collection, self.seq, stored.title, stored.metadata),
         )
         execute(
             "UPDATE document SET metadata = ?, content_hash = ?, revision = ?, update_time = ? WHERE key = ?",
-            (metadata, hashed, self.seq, time.time_ns(), stored.key),
+            (metadata, hashed, self.seq, now, stored.key),
         )
         self._log(collection, "described", stored.key, stored.first_chunk, stored.version.chunk_count)
-        self._effects(collection)
+        self._effects(collection).versions.append(stored.described(metadata, now))
 
     def _log(self, collection: int, op: str, content: int, first_chunk: int, count: int) -> None:
         self._connection.execute(

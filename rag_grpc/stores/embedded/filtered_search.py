@@ -1,0 +1,141 @@
+"""Finding the nearest of the chunks that a filter lets through.
+
+Two ways, and a third that joins them. Where few pass, all of them are compared: exact,
+and for a few thousand faster than the graph. Where many pass, the graph is asked,
+unfiltered, for so many candidates that k of them can be expected to pass, and half as
+many again; those that do are the best, because the best passing ones of an unfiltered
+list are the best of all. Where that gives too few, because the filter goes against
+the query, what passes is compared exactly after all.
+
+hnswlib's own filter is no help: it asks for each node that it visits, and goes on
+until enough have passed, which takes ten times an unfiltered query at one in ten.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_grpc.core.searches import Candidates, SearchStrategy
+from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
+from rag_grpc.stores.embedded.dense_search import (
+    BLOCK_VALUES,
+    DenseView,
+    Found,
+    Scores,
+    candidates_of,
+    compare,
+    keep_best,
+)
+from rag_grpc.stores.embedded.graph import scores_of
+from rag_grpc.stores.embedded.vector_file import Ids, Rows
+
+MARGIN = 1.5
+"""How many times more candidates the graph is asked for than would do on the average."""
+SCAN_SHARE = 0.25
+"""Where more of all slots pass, reading all in a row is faster than picking out those that pass."""
+GRAPH_ROWS = 15
+"""Rows that can be picked out and compared in the time that the graph takes for one candidate.
+benchmarks/filters.py measures it."""
+
+
+def search_allowed(
+    view: DenseView,
+    queries: Rows,
+    allowed: AllowedChunks,
+    *,
+    k: int,
+    ef: int,
+    exact: bool,
+    live: int,
+    threads: int = 1,
+) -> list[Found]:
+    """Find the `k` best of the `allowed` chunks for each row of `queries`, which are comparable rows.
+
+    `allowed` is of the same view; `live` is how many chunks live in it.
+    """
+    matching = len(allowed)
+    wanted = min(max(ef, math.ceil(MARGIN * k * live / max(matching, 1))), live)
+    if (
+        exact
+        or view.graph is None
+        or matching <= k
+        or _rows_to_compare(view, matching) <= wanted * GRAPH_ROWS
+    ):
+        everything = _best(view, queries, view.slots.slots_of(allowed.ids), k)
+        return [Found(candidates_of(view.slots, *best, k), SearchStrategy.EXACT) for best in everything]
+    labels, distances, covered = view.graph.nearest(queries, wanted, threads=threads)
+    places = view.slots.slots_of(allowed.ids)
+    inside = int(np.searchsorted(places, covered))
+    tails = _best(view, queries, places[inside:], k)
+    merged = [
+        _merged(view, allowed, (ids, scores_of(near, view.metric)), tail, k=k, enough=min(k, inside))
+        for ids, near, tail in zip(labels, distances, tails, strict=True)
+    ]
+    short = [place for place, each in enumerate(merged) if each is None]
+    again = iter(_best(view, queries[short], places, k) if short else ())
+    return [
+        Found(candidates_of(view.slots, *next(again), k), SearchStrategy.ANN_THEN_EXACT)
+        if each is None
+        else Found(each, SearchStrategy.ANN)
+        for each in merged
+    ]
+
+
+def _rows_to_compare(view: DenseView, matching: int) -> float:
+    """Say what an exact search costs, in rows that are picked out; those in a row take less than half."""
+    return min(matching, SCAN_SHARE * view.slots.length)
+
+
+def _merged(
+    view: DenseView,
+    allowed: AllowedChunks,
+    near: tuple[Ids, Scores],
+    tail: tuple[Ids, Scores],
+    *,
+    k: int,
+    enough: int,
+) -> Candidates | None:
+    """Join what graph and tail found; None where of the graph's fewer than `enough` pass."""
+    ids, scores = near
+    # What passes lives in the view, so this also leaves out what died before it or was born after it.
+    passing = allowed.mask(ids.astype(np.int64))
+    places, scores = view.slots.slots_of(ids[passing][:k]), scores[passing][:k]
+    if len(places) < enough:
+        return None
+    tail_places, tail_scores = tail
+    return candidates_of(
+        view.slots, np.concatenate([places, tail_places]), np.concatenate([scores, tail_scores]), k
+    )
+
+
+def _best(view: DenseView, queries: Rows, places: Ids, k: int) -> list[tuple[Ids, Scores]]:
+    """Compare the slots in `places`, which are in order; return up to `k` (slot, score) for each query."""
+    slots = view.slots
+    none = (np.empty(0, np.int64), np.empty(0, np.float32))
+    best = [none] * len(queries)
+    if not len(places):
+        return best
+    step = max(1, BLOCK_VALUES // max(queries.shape[1], len(queries)))
+    if len(places) > SCAN_SHARE * slots.length:
+        for begin in range(0, slots.length, step):
+            rows = slots.rows[begin : min(begin + step, slots.length)]
+            first, last = np.searchsorted(places, (begin, begin + len(rows)))
+            others = np.ones(len(rows), np.bool_)
+            others[places[first:last] - begin] = False
+            scores = compare(rows, queries, view.metric)
+            scores[:, others] = -np.inf
+            best = _kept(best, scores, begin + np.arange(len(rows)), k)
+        return best
+    for begin in range(0, len(places), step):
+        part = places[begin : begin + step]
+        best = _kept(best, compare(slots.rows[part], queries, view.metric), part, k)
+    return best
+
+
+def _kept(
+    best: list[tuple[Ids, Scores]], scores: Scores, places: NDArray[np.int64], k: int
+) -> list[tuple[Ids, Scores]]:
+    return [keep_best(each, row, places, k) for each, row in zip(best, scores, strict=True)]

@@ -1,0 +1,129 @@
+"""One key of the metadata over all documents: which rows have it, and with which values."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from rag_grpc.core.filters import Operator, Scalar, instant_of
+from rag_grpc.core.models import JsonValue
+from rag_grpc.stores.embedded.sorted_values import SortedValues
+
+
+class Values:
+    """Values of one kind: those that stand under a key itself, or those in its lists.
+
+    Texts and timestamps are two kinds, because two timestamps compare by time; a timestamp is among the
+    texts as well, for comparisons with what is none.
+    """
+
+    __slots__ = ("false", "instants", "numbers", "stamps", "texts", "true")
+
+    def __init__(self) -> None:
+        self.true = BitMap()
+        self.false = BitMap()
+        self.numbers = SortedValues("d")
+        self.texts = SortedValues()
+        self.instants = SortedValues()
+        self.stamps = BitMap()
+        """Rows with a timestamp."""
+
+    def add(self, value: JsonValue, row: int) -> None:
+        """Note a value; lists, objects and null are none."""
+        if isinstance(value, str):
+            self.texts.add(value, row)
+            instant = instant_of(value) if value[-1:] in "zZ0123456789" else None
+            if instant is not None:
+                self.instants.add(instant, row)
+                self.stamps.add(row)
+        elif isinstance(value, bool):
+            (self.true if value else self.false).add(row)
+        elif isinstance(value, int | float):
+            self.numbers.add(float(value), row)
+
+    def select(self, comparator: Operator, value: Scalar) -> BitMap:
+        """Return the rows with a value that compares so; see SortedValues.select."""
+        if isinstance(value, bool):
+            return self.true if value else self.false
+        if not isinstance(value, str):
+            return self.numbers.select(comparator, value)
+        instant = instant_of(value)
+        if instant is None:
+            return self.texts.select(comparator, value)
+        by_time = self.instants.select(comparator, instant)
+        if comparator is Operator.EQUAL:
+            return by_time
+        return by_time | (self.texts.select(comparator, value) - self.stamps)
+
+    def renumbered(self, numbers: NDArray[np.int64]) -> Values:
+        """Return the same with other row numbers; see SortedValues."""
+        fresh = Values()
+        fresh.true, fresh.false = renumbered(self.true, numbers), renumbered(self.false, numbers)
+        fresh.numbers = self.numbers.renumbered(numbers)
+        fresh.texts = self.texts.renumbered(numbers)
+        fresh.instants = self.instants.renumbered(numbers)
+        fresh.stamps = renumbered(self.stamps, numbers)
+        return fresh
+
+
+class MetadataColumn:
+    """What stands under one key. The parts that a key never has are never made."""
+
+    __slots__ = ("_items", "_scalars", "_values", "present")
+
+    def __init__(self) -> None:
+        self.present = BitMap()
+        self._scalars = BitMap()
+        """Rows with a text, a number or a boolean: what comparisons know."""
+        self._values: Values | None = None
+        self._items: Values | None = None
+
+    def add(self, value: JsonValue, row: int) -> None:
+        """Note what a row has; null is nothing."""
+        if value is None:
+            return
+        self.present.add(row)
+        if isinstance(value, list):
+            if self._items is None:
+                self._items = Values()
+            for item in value:
+                self._items.add(item, row)
+        elif not isinstance(value, dict):
+            self._scalars.add(row)
+            if self._values is None:
+                self._values = Values()
+            self._values.add(value, row)
+
+    def compare(self, comparator: Operator, value: Scalar) -> BitMap:
+        """Return the rows that compare so, as filters.holds says."""
+        if self._values is None:
+            return BitMap()
+        if comparator is Operator.UNEQUAL:
+            return self._scalars - self._values.select(Operator.EQUAL, value)
+        return self._values.select(comparator, value)
+
+    def contains(self, value: Scalar) -> BitMap:
+        """Return the rows with that value, or a list that holds it."""
+        parts = [
+            each.select(Operator.EQUAL, value) for each in (self._values, self._items) if each is not None
+        ]
+        return BitMap.union(*parts) if parts else BitMap()
+
+    def renumbered(self, numbers: NDArray[np.int64]) -> MetadataColumn:
+        """Return the same with other row numbers; see SortedValues."""
+        fresh = MetadataColumn()
+        fresh.present, fresh._scalars = renumbered(self.present, numbers), renumbered(self._scalars, numbers)
+        fresh._values = None if self._values is None else self._values.renumbered(numbers)
+        fresh._items = None if self._items is None else self._items.renumbered(numbers)
+        return fresh
+
+
+def renumbered(rows: BitMap, numbers: NDArray[np.int64]) -> BitMap:
+    """Return rows under other numbers; -1 are gone."""
+    moved = numbers[np.frombuffer(rows.to_array(), np.uint32)]
+    made = array("I")
+    made.frombytes(moved[moved >= 0].astype(np.uint32).tobytes())
+    return BitMap(made)
