@@ -136,8 +136,6 @@ class OpenAIEmbedder:
             base_url=options.base_url,
             timeout=options.timeout / 2,
             max_retries=0,
-            # Without a key no header is sent, as servers of one's own want it; the package insists on a text.
-            default_headers={} if options.api_key else {"Authorization": openai.Omit()},  # type: ignore[dict-item] # it takes Omit
         )
 
     def _embed(self, texts: Sequence[str], prefix: str) -> NDArray[np.float32]:
@@ -177,10 +175,13 @@ class OpenAIEmbedder:
                 await asyncio.sleep(pause if failure.pause else pause * random.uniform(0.5, 1))  # noqa: S311 # no secret
 
     async def _ask(self, texts: list[str]) -> Any:
+        # Without a key no header is sent, as servers of one's own want it; the package insists on some text.
+        headers = {} if self._options.api_key else {"Authorization": openai.Omit()}
         return await self._client.embeddings.create(
             model=self._model,
             input=texts,
             encoding_format="float",
+            extra_headers=headers,
             dimensions=self._options.dimension if self._options.shorten else openai.omit,
         )
 
