@@ -81,6 +81,12 @@ async def test_an_unknown_embedder_is_not_configured(catalogue: Catalogue) -> No
         await catalogue.create(CollectionSpec("a", embedder="other"))
 
 
+async def test_a_bound_of_tokens_needs_an_embedder_that_counts_them(catalogue: Catalogue) -> None:
+    spec = CollectionSpec("a", embedder="letters", chunking=Chunking(max_tokens=8))
+    with pytest.raises(NotConfigured, match=r"chunking\.max_tokens .* 'letters' cannot be counted"):
+        await catalogue.create(spec)
+
+
 FULL: dict[str, Any] = {
     "embedder": "more",
     "dimension": 5,
