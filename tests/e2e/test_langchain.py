@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.indexing import InMemoryRecordManager, aindex, index
 from langchain_tests.integration_tests import RetrieversIntegrationTests, VectorStoreIntegrationTests
 from langchain_tests.integration_tests.vectorstores import EMBEDDING_SIZE
 
@@ -187,6 +188,24 @@ def test_many_documents_are_read_in_several_calls(store: RagVectorStore) -> None
     assert [each.id for each in store.get_by_ids(ids)] == ids
 
 
+async def test_langchains_index_keeps_the_store_in_step(
+    client: RagClient, async_client: AsyncRagClient, collection: str
+) -> None:
+    store = RagVectorStore(client, async_client=async_client, collection=collection)
+    records = InMemoryRecordManager(namespace=collection)
+    records.create_schema()
+    options: Any = {"cleanup": "full", "source_id_key": "source", "key_encoder": "sha256"}
+
+    def documents(*names: str) -> list[Document]:
+        return [Document(f"about {name}", metadata={"source": name}) for name in names]
+
+    first = index(documents("a", "b"), records, store, **options)
+    assert (first["num_added"], first["num_deleted"]) == (2, 0)
+    second = await aindex(documents("b", "c"), records, store, **options)
+    assert (second["num_added"], second["num_skipped"], second["num_deleted"]) == (1, 1, 1)
+    assert sorted(texts(store.similarity_search("about"))) == ["about b", "about c"]
+
+
 def test_one_that_fails_is_named_and_the_others_are_stored(client: RagClient, collection: str) -> None:
     store = RagVectorStore(client, collection=collection)
     with pytest.raises(errors.InvalidFieldError) as caught:
@@ -221,8 +240,10 @@ def test_what_cannot_be_is_refused(client: RagClient) -> None:
         store.similarity_search("x", k=0)
     with pytest.raises(TypeError, match="no option 'topk'"):
         store.similarity_search("x", topk=3)
-    with pytest.raises(TypeError, match="no option batch_size"):
-        store.add_texts(["x"], batch_size=3)
+    with pytest.raises(TypeError, match="no option chunk_size"):
+        store.add_texts(["x"], chunk_size=3)
+    with pytest.raises(ValueError, match="a client is needed"):
+        RagRetriever(collection="c")
     with pytest.raises(ValueError, match="2 ids for 1 documents"):
         store.add_documents([Document("x")], ids=["a", "b"])
     with pytest.raises(ValueError, match="by ids or by a filter"):
@@ -251,3 +272,22 @@ async def test_a_retriever_tells_what_is_known_of_a_hit(
     assert (await other.ainvoke("start the server", k=1, exact=True))[0].id == "guide.md"
     with pytest.raises(TypeError, match="no option 'topk'"):
         retriever.invoke("x", topk=3)
+
+
+async def test_variety_is_asked_for_by_either_client(
+    store: RagVectorStore, async_client: AsyncRagClient, collection: str
+) -> None:
+    alone = RagVectorStore(async_client=async_client, collection=collection, embedding=EMBEDDINGS)
+    store.add_texts(["apple", "apple"], ids=["a2", "a3"])
+    apple = EMBEDDINGS.embed_query("apple")
+    assert texts(store.similarity_search("apple", k=3)) == ["apple"] * 3
+    for found in (
+        store.max_marginal_relevance_search("apple", k=3, fetch_k=5, lambda_mult=0.1),
+        store.max_marginal_relevance_search_by_vector(apple, k=3, fetch_k=5, lambda_mult=0.1),
+        await alone.amax_marginal_relevance_search("apple", k=3, fetch_k=5, lambda_mult=0.1),
+        await alone.amax_marginal_relevance_search_by_vector(apple, k=3, fetch_k=5, lambda_mult=0.1),
+        store.as_retriever(search_type="mmr", search_kwargs={"k": 3, "lambda_mult": 0.1}).invoke("apple"),
+    ):
+        assert sorted(texts(found)) == ["apple", "banana", "cherry"]
+    nearest = store.max_marginal_relevance_search("apple", k=3, lambda_mult=1.0)
+    assert texts(nearest) == ["apple"] * 3

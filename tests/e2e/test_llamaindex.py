@@ -242,3 +242,13 @@ async def test_the_retriever_makes_nodes_of_any_document(
     assert [each.node.node_id for each in await other.aretrieve("server")] == ["guide.md#0"]
     store = RagVectorStore(client, collection=collection)
     assert store.get_nodes(["guide.md"])[0].get_content() == text
+
+
+def test_variety_is_asked_for(store: RagVectorStore) -> None:
+    store.add([TextNode(id_=f"red {n}", text="the colour red", embedding=VECTORS["red"]) for n in range(3)])
+    mmr = VectorStoreQueryMode.MMR
+    assert all(
+        "red" in node_id for node_id in store.query(near("red", mode=mmr), mmr_threshold=1.0).ids or []
+    )
+    varied = store.query(near("red", mode=mmr, mmr_threshold=0.1), mmr_prefetch_k=6).ids or []
+    assert {"orange", "blue"} <= set(varied)

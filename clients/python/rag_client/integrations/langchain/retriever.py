@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rag_client import AsyncRagClient, RagClient
 from rag_client.integrations.langchain import searches
@@ -30,6 +30,11 @@ class RagRetriever(BaseRetriever):
     k: int = Field(default=4, ge=1)
     filter: Any = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_a_client(self) -> Self:
+        self._shelf()
+        return self
 
     def _get_relevant_documents(self, query: str, **kwargs: Any) -> list[Document]:
         result = self._shelf().query(self._asked(query, **kwargs))

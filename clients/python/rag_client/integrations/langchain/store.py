@@ -88,9 +88,18 @@ class RagVectorStore(Searching):
         return store
 
     def add_documents(
-        self, documents: list[Document], *, ids: Sequence[str | None] | None = None, **kwargs: Any
+        self,
+        documents: list[Document],
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
+        **kwargs: Any,
     ) -> list[str]:
-        """Store documents, replacing those of the same id; ids that are missing are made up."""
+        """Store documents, replacing those of the same id; ids that are missing are made up.
+
+        `batch_size`, which LangChain's `index` gives, changes nothing: the client fills its messages itself.
+        """
+        del batch_size
         _nothing_else(kwargs)
         if not documents:
             return []
@@ -101,9 +110,15 @@ class RagVectorStore(Searching):
         return self._shelf.store(self._packed(documents, ids, vectors))
 
     async def aadd_documents(
-        self, documents: list[Document], *, ids: Sequence[str | None] | None = None, **kwargs: Any
+        self,
+        documents: list[Document],
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
+        **kwargs: Any,
     ) -> list[str]:
         """`add_documents` for asyncio."""
+        del batch_size
         _nothing_else(kwargs)
         if not documents:
             return []
