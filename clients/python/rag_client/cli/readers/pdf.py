@@ -113,7 +113,7 @@ def _facts(reader: pypdf.PdfReader) -> dict[str, Any]:
         }
     except Exception:  # noqa: BLE001 - dates are free text in too many PDFs
         return {}
-    return {name: str(value) for name, value in found.items() if value}
+    return {name: _plain(str(value)).strip() for name, value in found.items() if value}
 
 
 def _plain(text: str) -> str:
