@@ -66,7 +66,8 @@ def _equal(field: Field, value: Any) -> Condition:
         raise TypeError(
             f"{field!r} cannot be compared with a list: say {{'$in': [...]}} or {{'$contains': ...}}"
         )
-    return field == value
+    equal: Condition = field == value
+    return equal
 
 
 def _unequal(field: Field, value: Any) -> Condition:
@@ -80,7 +81,7 @@ def _one_of(field: Field, values: Any) -> Condition:
 def _between(field: Field, bounds: Any) -> Condition:
     match _listed("$between", bounds):
         case [low, high]:
-            return (field >= low) & (field <= high)
+            return all_of(field >= low, field <= high)
     raise ValueError(f"$between takes the lower and the upper bound, not {bounds!r}")
 
 

@@ -86,6 +86,7 @@ def as_read(document: models.Document) -> Document:
 def _fields(k: int, options: Mapping[str, Any]) -> QueryFields:
     if k < 1:
         raise ValueError(f"k is {k}; a search is for one document at least")
-    given: Any = {name: value for name, value in options.items() if value is not None}
-    fields: QueryFields = {**given, "top_k": k, "filter": filter_text(given.get("filter"))}
+    given = {name: value for name, value in options.items() if value is not None}
+    whole: Any = {**given, "top_k": k, "filter": filter_text(given.get("filter"))}
+    fields: QueryFields = whole
     return fields

@@ -166,6 +166,7 @@ class RagVectorStore(Searching):
         named = ids if ids is not None else [each.id for each in documents]
         if len(named) != len(documents):
             raise ValueError(f"{len(named)} ids for {len(documents)} documents")
+        brought = vectors if vectors is not None else [None] * len(documents)
         return [
             Stored(
                 doc_id=doc_id or str(uuid.uuid4()),
@@ -173,7 +174,7 @@ class RagVectorStore(Searching):
                 metadata=each.metadata,
                 chunks=() if self._split else (Chunk(each.page_content, vector=vector),),
             )
-            for each, doc_id, vector in zip(documents, named, vectors or [None] * len(documents), strict=True)
+            for each, doc_id, vector in zip(documents, named, brought, strict=True)
         ]
 
 
