@@ -32,6 +32,7 @@ from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.ports import Store
 from rag_grpc.core.reading import Reading
+from rag_grpc.core.reranking import Reranking
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.environment import split_address
 from rag_grpc.event_loop import watch_lag
@@ -115,6 +116,7 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
         lag = asyncio.create_task(watch_lag(parts.telemetry.lag))
         stack.push_async_callback(_cancelled, lag)
         stack.push_async_callback(parts.embedding.close)
+        stack.push_async_callback(parts.reranking.close)
         # Before the queue that waits for them: what is asked of a model far away may hang.
         stack.push_async_callback(asyncio.to_thread, parts.models.close)
         server, chain = parts.server()
@@ -156,6 +158,7 @@ class _Parts:
         self.embedders = self.models.embedders
         self.store = store or self._store()
         self.embedding = EmbeddingQueue(self.embedders, self.telemetry)
+        self.reranking = Reranking(self.models.rerankers, self.telemetry)
         self.budget = ByteBudget(settings.ingest_budget_bytes)
         self.drain = Drain()
         self.health = Health(self.store, edge.SERVICES)
@@ -216,6 +219,8 @@ class _Parts:
             limits=limits,
             embedding=self.embedding,
             telemetry=self.telemetry,
+            reranking=self.reranking,
+            ef=self.settings.hnsw_ef,
         )
         info = ServerInfo(
             __version__, self.store.name, tuple(self.embedders.values()), tuple(self.models.rerankers), limits

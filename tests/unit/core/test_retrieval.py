@@ -22,7 +22,7 @@ from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import Collection
 from rag_grpc.core.queries import Query, QueryResult
 from rag_grpc.core.retrieval import Retrieval
-from rag_grpc.core.searches import HitParts, Search, SearchResult, SearchStrategy
+from rag_grpc.core.searches import HitParts, Search, SearchMode, SearchResult, SearchStrategy
 from rag_grpc.stores.memory import MemoryStore
 from tests.contracts.fakes import JsonCodec, LetterEmbedder, Records, prepared, put, spec
 
@@ -127,7 +127,7 @@ async def test_pages_bounds_and_parts_are_handed_on(house: House) -> None:
     [
         (Query(collection="missing", text="a"), CollectionNotFound, None),
         (Query(), InvalidField, "query"),
-        (Query(collection="bare", text="a"), InvalidField, "vector"),
+        (Query(collection="bare", text="a", mode=SearchMode.DENSE), InvalidField, "vector"),
         (Query(collection="bare", vector=vector(1, 2, 3)), DimensionMismatch, "vector"),
         (Query(collection="bare", vector=vector(0, 0, 0, 0)), InvalidField, "vector"),
         (Query(collection="bare", vector=vector(1, np.nan, 0, 0)), InvalidField, "vector"),
