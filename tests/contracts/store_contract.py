@@ -34,6 +34,7 @@ from rag_grpc.core.models import (
 from rag_grpc.core.ports import Store
 from rag_grpc.core.searches import HitParts
 from tests.contracts.fakes import find, found_ids, prepared, put, spec, without_vectors
+from tests.contracts.store_filters import FilterContract
 from tests.contracts.store_model import check_any_history
 from tests.contracts.store_reads import (
     ConsistencyContract,
@@ -54,6 +55,7 @@ class StoreContract(
     DeleteContract,
     ReadContract,
     SearchContract,
+    FilterContract,
     ConsistencyContract,
     CollectionContract,
     StateContract,
