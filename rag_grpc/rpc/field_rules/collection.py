@@ -33,7 +33,10 @@ RULES = {
     ),
     "ragapi.v1.Chunking.overlap_characters": Rule(max_value=50_000),
     "ragapi.v1.Chunking.max_tokens": Rule(
-        min_value=8, max_value=100_000, note="0 means what the embedder reads"
+        min_value=8,
+        max_value=100_000,
+        note="0 means what the embedder reads, the bound in any case; NOT_CONFIGURED where its tokens cannot"
+        " be counted",
     ),
     "ragapi.v1.Chunking.without_context": ANY,
     "ragapi.v1.CreateCollectionRequest.collection": Rule(required=True),
