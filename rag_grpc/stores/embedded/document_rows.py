@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
@@ -21,9 +20,6 @@ from rag_grpc.stores.embedded.hit_rows import headings_of, vector_of
 COLUMNS = "doc_id, media_type, title, metadata, revision, content_hash, chunk_count, create_time, update_time"
 TEXT = "(SELECT text FROM document_text WHERE key = document.key)"
 LIVE = "collection = ? AND dead IS NULL"
-
-Passing: TypeAlias = Callable[[Document], bool]
-"""Whether a document passes a filter; of its text nothing is asked."""
 
 
 def read_embedding_key(reader: apsw.Connection, collection_id: int, doc_id: str) -> bytes | None:
@@ -42,33 +38,29 @@ def read_documents(
     text = TEXT if include_text else "''"
     statement = f"SELECT {COLUMNS}, {text} FROM document WHERE {LIVE} AND doc_id = ?"  # noqa: S608  # constants
     rows = [reader.execute(statement, (collection_id, doc_id)).fetchone() for doc_id in doc_ids]
-    return [None if row is None else _document(row) for row in rows]
+    return [None if row is None else document_of(row) for row in rows]
 
 
 def read_document_page(
     reader: apsw.Connection,
     collection_id: int,
-    passing: Passing | None,
     *,
     after: str | None,
     limit: int,
     include_text: bool,
     max_bytes: int,
 ) -> DocumentPage:
-    """Read documents that pass, from behind an id on, by UTF-8 bytes, which is how SQLite compares text."""
+    """Read documents behind an id, by UTF-8 bytes, which is how SQLite compares text."""
+    text = TEXT if include_text else "''"
     rows = reader.execute(
-        f"SELECT {COLUMNS}, key FROM document WHERE {LIVE}"  # noqa: S608  # constants
-        f" {'' if after is None else 'AND doc_id > ?'} ORDER BY doc_id",
-        (collection_id,) if after is None else (collection_id, after),
+        f"SELECT {COLUMNS}, {text} FROM document WHERE {LIVE}"  # noqa: S608  # constants
+        f" {'' if after is None else 'AND doc_id > ?'} ORDER BY doc_id LIMIT ?",
+        (collection_id, limit + 1) if after is None else (collection_id, after, limit + 1),
     )
     documents: list[Document] = []
     size = 0
     for row in rows:
-        document = _document((*row[:-1], ""))
-        if passing is not None and not passing(document):
-            continue
-        if include_text and len(documents) < limit:
-            document = replace(document, text=_text(reader, row[-1]))
+        document = document_of(row)
         size += len(document.text.encode()) + len(document.title.encode()) + len(document.packed_metadata)
         if len(documents) == limit or (documents and size > max_bytes):
             return DocumentPage(tuple(documents), more=True)
@@ -112,28 +104,17 @@ def read_chunk_page(
     return ChunkPage(tuple(chunks), revision, more=first + len(chunks) < count)
 
 
-def read_matches(reader: apsw.Connection, collection_id: int, passing: Passing | None) -> list[DocumentMatch]:
-    """Read the id and the revision of its content of every document that passes."""
-    if passing is None:
-        rows: Any = reader.execute(
-            f"SELECT doc_id, content_revision FROM document WHERE {LIVE} ORDER BY doc_id",  # noqa: S608
-            (collection_id,),
-        )
-        return [DocumentMatch(*row) for row in rows]
-    rows = reader.execute(
-        f"SELECT {COLUMNS}, '', content_revision FROM document WHERE {LIVE} ORDER BY doc_id",  # noqa: S608
+def read_matches(reader: apsw.Connection, collection_id: int) -> list[DocumentMatch]:
+    """Read every document's id and the revision of its content."""
+    rows: Any = reader.execute(
+        f"SELECT doc_id, content_revision FROM document WHERE {LIVE} ORDER BY doc_id",  # noqa: S608  # constants
         (collection_id,),
     )
-    return [DocumentMatch(row[0], row[-1]) for row in rows if passing(_document(row[:-1]))]
+    return [DocumentMatch(*row) for row in rows]
 
 
-def _text(reader: apsw.Connection, key: int) -> str:
-    row: Any = reader.execute("SELECT text FROM document_text WHERE key = ?", (key,)).fetchone()
-    text: str = row[0]
-    return text
-
-
-def _document(row: Any) -> Document:
+def document_of(row: Any) -> Document:
+    """Make a document of COLUMNS and its text."""
     doc_id, media_type, title, metadata, revision, content_hash, chunk_count, created, updated, text = row
     return Document(
         doc_id=doc_id,

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rag_grpc.core.filters import Facts, Filter, matches
+import apsw
+
+from rag_grpc.core.filters import Filter
 from rag_grpc.core.models import Collection, Document, DocumentMatch
 from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec
 from rag_grpc.stores.embedded import document_rows
 from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.passing_documents import PassingDocuments
 from rag_grpc.stores.embedded.search_threads import Work
 
 
@@ -60,26 +63,29 @@ class StoreReads:
         filter: Filter | None = None,  # noqa: A002 - the contract's word
     ) -> DocumentPage:
         """Read a page of documents."""
-        number = self._state(collection).collection.id
-        passing = self._passing(filter)
-        page: DocumentPage = await self._read(
-            lambda reader: document_rows.read_document_page(
-                reader,
-                number,
-                passing,
-                after=after,
-                limit=limit,
-                include_text=include_text,
-                max_bytes=max_bytes,
+        state = self._state(collection)
+        number = state.collection.id
+
+        def read(reader: apsw.Connection) -> DocumentPage:
+            if filter is None:
+                return document_rows.read_document_page(
+                    reader, number, after=after, limit=limit, include_text=include_text, max_bytes=max_bytes
+                )
+            passing = PassingDocuments(state, filter, self._codec)
+            return passing.page(
+                reader, after=after, limit=limit, include_text=include_text, max_bytes=max_bytes
             )
-        )
+
+        page: DocumentPage = await self._read(read)
         return page
 
     async def count_documents(self, collection: Collection, filter: Filter | None) -> int:  # noqa: A002
         """Count the documents that pass."""
+        state = self._state(collection)
         if filter is None:
-            return self._state(collection).view.counts.documents
-        return len(await self.matches(collection, filter))
+            return state.view.counts.documents
+        count: int = await self._read(PassingDocuments(state, filter, self._codec).count)
+        return count
 
     async def list_chunks(
         self,
@@ -108,22 +114,12 @@ class StoreReads:
 
     async def matches(self, collection: Collection, filter: Filter | None) -> list[DocumentMatch]:  # noqa: A002
         """Read the id and content revision of every document that passes."""
-        number = self._state(collection).collection.id
-        passing = self._passing(filter)
-        found: list[DocumentMatch] = await self._read(
-            lambda reader: document_rows.read_matches(reader, number, passing)
-        )
-        return found
-
-    def _passing(self, filter: Filter | None) -> document_rows.Passing | None:  # noqa: A002
+        state = self._state(collection)
         if filter is None:
-            return None
-
-        def passes(document: Document) -> bool:
-            metadata = self._codec.unpack(document.packed_metadata)
-            facts = Facts(
-                document.doc_id, document.title, document.create_time, document.update_time, metadata
+            number = state.collection.id
+            found: list[DocumentMatch] = await self._read(
+                lambda reader: document_rows.read_matches(reader, number)
             )
-            return matches(filter, facts)
-
-        return passes
+        else:
+            found = await self._read(PassingDocuments(state, filter, self._codec).matches)
+        return found
