@@ -94,6 +94,6 @@ _SIGNS: dict[str, tuple[Callable[[Field, Any], Condition], bool]] = {
     FilterOperator.IN: (lambda field, values: field.is_in(values), True),
     FilterOperator.NIN: (lambda field, values: ~field.is_in(values), True),
     FilterOperator.ANY: (lambda field, values: any_of(*_contained(field, values)), True),
-    FilterOperator.ALL: (lambda field, values: all_of(*_contained(field, values)), True),
+    FilterOperator.ALL: (lambda field, values: all_of(*_contained(field, values) or [field.exists()]), True),
 }
 """How each operator compares, and whether with a list."""
