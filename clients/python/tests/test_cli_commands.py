@@ -82,6 +82,17 @@ def test_ingest_counts_and_names(ragctl: Run, server: ScriptedServer, corpus: Pa
     assert lines[-1]["summary"]["created"] == 5
 
 
+def test_a_summary_names_some_failures_and_counts_all(ragctl: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text("no json\n" * 1200)
+    lines = ragctl("ingest", str(tmp_path))[1].splitlines()
+    assert lines[0].endswith("bad.jsonl:1")
+    assert (len(lines), lines[20]) == (22, "failed: 1180 more")
+    assert lines[21].endswith("0 unchanged, 1200 failed")
+    summary = json.loads(ragctl("ingest", "--json", str(tmp_path))[1])["summary"]
+    assert (summary["failed"], len(summary["failures"])) == (1200, 1000)
+    assert summary["failures"][0]["why"].startswith("no JSON")
+
+
 def test_a_dry_run_sends_nothing(ragctl: Run, server: ScriptedServer, corpus: Path) -> None:
     code, out, _ = ragctl("ingest", "--dry-run", str(corpus))
     assert (code, out.splitlines()[0]) == (0, "d0  6 characters  t")

@@ -207,6 +207,17 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(
     assert server.documents == before
 
 
+def test_a_dry_run_knows_a_collection_that_is_missing(run: Run, server: ScriptedServer, docs: Path) -> None:
+    missing = Failure(grpc.StatusCode.NOT_FOUND, "COLLECTION_NOT_FOUND", "no such collection")
+    server.fail("GetCollection", missing, missing)
+    arguments = ["docs", "--sync", "--dry-run", "-c", "notes"]
+    code, summary, _ = run(*arguments, "--create")
+    assert (code, summary["created"], server.documents) == (0, 5, {})
+    code, summary, err = run(*arguments)
+    assert (code, summary["created"]) == (3, 0)
+    assert "COLLECTION_NOT_FOUND" in err
+
+
 def test_a_document_that_changed_meanwhile_is_not_deleted(
     run: Run, server: ScriptedServer, docs: Path
 ) -> None:

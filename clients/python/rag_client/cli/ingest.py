@@ -108,9 +108,7 @@ class Loading:
             client.create_collection(plan.collection, language=plan.language)
         try:
             if plan.dry_run:
-                rehearse(
-                    client, self._documents(), self._sync, self._tally.result, collection=plan.collection
-                )
+                self._rehearse(client)
                 return
             policy = IngestPolicy(batch_documents=plan.batch)
             results = client.ingest_stream(self._documents(), collection=plan.collection, policy=policy)
@@ -120,6 +118,12 @@ class Loading:
                 delete_vanished(client, self._sync, result, collection=plan.collection, yes=plan.yes)
         finally:  # what is in is in, also where it ends with an error
             self._tally.summary()
+
+    def _rehearse(self, client: RagClient) -> None:
+        result, plan = self._tally.result, self._plan
+        rehearse(
+            client, self._documents(), self._sync, result, collection=plan.collection, create=plan.create
+        )
 
     def _documents(self) -> Iterator[Document]:
         documents = self._reader.documents(self._files)

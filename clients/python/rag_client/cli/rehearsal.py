@@ -29,26 +29,41 @@ def rehearse(
     result: Callable[[IngestResult], None],
     *,
     collection: str,
+    create: bool,
 ) -> None:
-    """Report what would become of each document, and which would be deleted. A collection may be missing."""
+    """Report what would become of each document, and which would be deleted.
+
+    Raises CollectionNotFoundError, unless the run would `create` the collection.
+    """
+    if not _is_there(client, collection, create=create):
+        for document in documents:
+            result(IngestResult(document.doc_id, "created"))
+        return
     for document in documents:
         try:
             result(IngestResult(document.doc_id, _status(client, document, collection)))
         except ValueError as error:  # a number that no double holds, say
             result(IngestResult(document.doc_id, "failed", error=InvalidArgumentError(str(error))))
-    try:
-        gone, _ = sync.vanished(client.iter_documents(collection=collection, page_size=PAGE))
-    except CollectionNotFoundError:
-        return
+    gone, _ = sync.vanished(client.iter_documents(collection=collection, page_size=PAGE))
     for each in gone:
         result(IngestResult(each.doc_id, "deleted"))
+
+
+def _is_there(client: RagClient, collection: str, *, create: bool) -> bool:
+    try:
+        client.get_collection(collection)
+    except CollectionNotFoundError:
+        if not create:
+            raise
+        return False
+    return True
 
 
 def _status(client: RagClient, document: Document, collection: str) -> str:
     sent = _seen(document)  # first of all, for it may be what cannot be sent
     try:
         stored = client.get_document(document.doc_id, collection=collection)
-    except (DocumentNotFoundError, CollectionNotFoundError):
+    except DocumentNotFoundError:
         return "created"
     return "unchanged" if _seen(stored) == sent and _chunks_may_be_same(document, stored) else "replaced"
 

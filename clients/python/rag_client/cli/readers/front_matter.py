@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import yaml
@@ -75,16 +75,6 @@ def split(text: str) -> FrontMatter:
     return FrontMatter(text[end.end() :].lstrip("\r\n"), kept)
 
 
-def json_safe(values: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a copy of values that JSON can hold.
-
-    Dates and times become RFC 3339 timestamps, which filters compare by time; where no zone is given they are
-    UTC. Integers that a double cannot hold, and numbers that are none, become strings, bytes become base64.
-    Raises ValueError for values that are too many or nested too deeply.
-    """
-    return _Copy().mapping(values)
-
-
 def _toml(text: str) -> Mapping[str, Any]:
     return tomllib.loads(text.replace("\r\n", "\n"))  # its errors are ValueErrors
 
@@ -99,11 +89,12 @@ def _loader() -> type[yaml.SafeLoader]:
     import yaml  # noqa: PLC0415 - a tenth of a second, for files that have front matter
 
     class Loader(yaml.SafeLoader):
-        yaml_implicit_resolvers: ClassVar = {
-            first: [each for each in known if each[0] not in CORE]
-            for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
+        """A class of its own, since the table of resolvers belongs to the class."""
 
+    Loader.yaml_implicit_resolvers = {
+        first: [each for each in known if each[0] not in CORE]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
     for tag, (pattern, first) in CORE.items():
         Loader.add_implicit_resolver(tag, pattern, list(first))
     return Loader
@@ -125,7 +116,12 @@ def _yaml(text: str) -> Mapping[Any, Any] | None:
 
 
 class _Copy:
-    """Copies values, counting them: what aliases share is counted each time it is met."""
+    """Copies values as JSON can hold them, counting them: what aliases share counts each time it is met.
+
+    Dates and times become RFC 3339 timestamps, which filters compare by time; where no zone is given they are
+    UTC. Integers that a double cannot hold, and numbers that are none, become strings, bytes become base64.
+    Raises ValueError for values that are too many or nested too deeply.
+    """
 
     def __init__(self) -> None:
         self._count = 0
@@ -153,11 +149,10 @@ class _Copy:
 
 def _scalar(value: float | str | None) -> float | str | None:
     """Return a value, as a string where it is a number that would not arrive as it is."""
-    match value:
-        case int() if abs(value) > EXACT:
-            return str(value)
-        case float() if not math.isfinite(value):
-            return str(value)
+    if isinstance(value, int):
+        return value if abs(value) <= EXACT else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
     return value
 
 
