@@ -10,6 +10,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+DEV_READY := $(VENV)/.ready-dev
 PROTO_VENV := .venv-proto
 PROTO_READY := $(PROTO_VENV)/.ready
 # Programs that are not Python's (grpcurl, ghz, ...), see `make tools`.
@@ -35,7 +36,7 @@ help: ## list these words
 ##@ Use it
 
 .PHONY: setup
-setup: $(READY) ## make .venv with everything; says what the machine lacks
+setup: $(DEV_READY) ## make .venv with everything; says what the machine lacks
 
 .PHONY: demo
 demo: $(READY) ## see it work: real documents in, questions answered, a restart
@@ -48,32 +49,32 @@ serve: $(READY) ## run the server on 127.0.0.1:50051, data in ./rag-data
 ##@ Check it
 
 .PHONY: test
-test: $(READY) ## run every test but the soak tests
+test: $(DEV_READY) ## run every test but the soak tests
 	@RAG_KILLS=$(RAG_KILLS) $(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
 
 # Whether a test needs a quiet machine or is wrong is told apart by trying it once more, alone; its first
 # failure stays in the output.
 .PHONY: test-steady
-test-steady: $(READY) ## the same; what fails beside others is tried once more, alone
+test-steady: $(DEV_READY) ## the same; what fails beside others is tried once more, alone
 	@$(MAKE) --no-print-directory test || $(MAKE) --no-print-directory test WORKERS=0 ARGS=--last-failed
 
 .PHONY: test-fast
-test-fast: $(READY) ## run the tests that take less than a few seconds each
+test-fast: $(DEV_READY) ## run the tests that take less than a few seconds each
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak and not slow" $(ARGS)
 
 .PHONY: soak
-soak: $(READY) ## run the long forms, 500 kills among them (hours)
+soak: $(DEV_READY) ## run the long forms, 500 kills among them (hours)
 	@RAG_SOAK=1 RAG_KILLS=500 $(PY) -m pytest -m soak $(ARGS)
 
 .PHONY: lint
-lint: $(READY) ## check style, formatting, import layers and the protos
+lint: $(DEV_READY) ## check style, formatting, import layers and the protos
 	@ruff check .
 	@ruff format --check .
 	@lint-imports --no-logo
 	@buf lint
 
 .PHONY: types
-types: $(READY) ## check types, strictly; in tests, functions may go without
+types: $(DEV_READY) ## check types, strictly; in tests, functions may go without
 	@mypy
 	@mypy --explicit-package-bases tools benchmarks
 	@mypy --explicit-package-bases --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls tests
@@ -89,18 +90,22 @@ proto-check: $(PROTO_READY) ## fail where the committed stubs differ from proto/
 	@$(PROTO_VENV)/bin/python tools/generate_stubs.py --check
 
 .PHONY: proto-breaking
-proto-breaking: $(READY) ## fail where callers of the last release would break (AGAINST=a git ref)
+proto-breaking: $(DEV_READY) ## fail where callers of the last release would break (AGAINST=a git ref)
 	@tools/check_breaking.sh $(AGAINST)
 
 ##@ Measure it
 
 .PHONY: bench
-bench: $(READY) ## measure what the project promises, as ratios to hnswlib alone
+bench: $(DEV_READY) ## measure what the project promises, as ratios to hnswlib alone
 	@$(PY) -m benchmarks $(ARGS)
 
 .PHONY: bench-full
-bench-full: $(READY) ## measure everything (long)
+bench-full: $(DEV_READY) ## measure everything (long)
 	@$(PY) -m benchmarks --full $(ARGS)
+
+.PHONY: eval-retrieval
+eval-retrieval: $(DEV_READY) ## measure how well it finds, on the collections in ../shared/data
+	@$(PY) -m benchmarks.retrieval_quality $(ARGS)
 
 ##@ Ship it
 
@@ -130,7 +135,14 @@ $(READY): pyproject.toml clients/python/pyproject.toml tools/build-constraints.t
 	test -x $(PY) || "$$python" -m venv $(VENV) || exit 1; \
 	$(PY) -m pip install -q --upgrade 'pip>=25.3' || exit 1; \
 	$(PY) -m pip install -q --no-cache-dir --build-constraint tools/build-constraints.txt \
-	    -e 'clients/python[cli]' -e . --group dev || exit 1
+	    -e 'clients/python[cli]' -e . || exit 1
+	@touch $@
+
+# Apart, so that whoever only looks at the demo does not wait for models' runtimes and frameworks.
+$(DEV_READY): $(READY)
+	@echo "Adding what tests and checks need ..."; \
+	$(PY) -m pip install -q --no-cache-dir --build-constraint tools/build-constraints.txt \
+	    -e 'clients/python[cli,readers,langchain,llamaindex]' -e '.[fastembed,openai]' --group dev || exit 1
 	@touch $@
 
 $(PROTO_READY): pyproject.toml

@@ -28,6 +28,7 @@ PROMISED = [
     "proto-breaking",
     "bench",
     "bench-full",
+    "eval-retrieval",
     "image",
     "image-check",
     "help",

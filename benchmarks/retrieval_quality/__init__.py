@@ -1,0 +1,1 @@
+"""How well the service finds: real collections with judged questions, through a real server."""
