@@ -6,12 +6,15 @@ Three things that the library leaves to its callers:
   token. Texts are therefore read in stretches, and no further than the model reads.
 * Words such as "[SEP]" in a text would become the model's own marks, by which a text
   could pretend to be the query of a re-ranker. Here they are plain text.
-* `encode_batch` takes threads of its own. Texts are encoded one by one instead, in the
-  caller's thread.
+* `encode` keeps Python's lock, and with it the event loop, for as long as it takes: 150 ms
+  were seen for a stretch on a busy machine. `encode_batch` lets go of it. It would also
+  take threads of its own, a pool of as many as there are processors, which only a
+  variable of the environment turns off; nobody else here reads that one.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,8 @@ import tokenizers
 from numpy.typing import NDArray
 
 from rag_grpc.onnx_models.folder import ModelFault
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 _STRETCH: Final = 1 << 15
 """Characters that are tokenised at a time: some 2 MB of the library's objects."""
@@ -67,16 +72,18 @@ class ModelTokenizer:
 
     def rows(self, texts: Sequence[str]) -> list[TokenRow]:
         """Read texts, each as far as the model does."""
-        return [self._row(self._cut.encode(self._start(text))) for text in texts]
+        return self._rows([self._start(text) for text in texts])
 
     def pair_rows(self, first: str, texts: Sequence[str]) -> list[TokenRow]:
         """Read each text after `first`, as one pair."""
         first = self._start(first)
-        return [self._row(self._cut.encode(first, self._start(text))) for text in texts]
+        return self._rows([(first, self._start(text)) for text in texts])
 
-    def _row(self, encoding: tokenizers.Encoding) -> TokenRow:
+    def _rows(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[TokenRow]:
         # A model without tokens of its own has none for an empty text; every model takes one.
-        return TokenRow(encoding.ids or [0], encoding.type_ids or [0])
+        return [
+            TokenRow(each.ids or [0], each.type_ids or [0]) for each in self._cut.encode_batch(list(texts))
+        ]
 
     def _start(self, text: str) -> str:
         """Give as much of a text as the model can read, or a little more."""
@@ -97,7 +104,7 @@ class ModelTokenizer:
             if end < len(text):
                 space = max(text.rfind(each, start + 1, end) for each in " \n\t")
                 end = space if space > 0 else end
-            encoding = self._whole.encode(text[start:end], add_special_tokens=False)
+            (encoding,) = self._whole.encode_batch([text[start:end]], add_special_tokens=False)
             yield start, np.array(encoding.offsets, np.int64).reshape(-1, 2) + start
             start = end
 
