@@ -138,7 +138,8 @@ def _embedded(
 ) -> NDArray[np.float32]:
     parts = [embed(texts[start : start + batch]) for start in range(0, len(texts), batch)]
     vectors = np.concatenate(parts)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def report(name: str, corpus: Corpus, embedders: Iterable[Embedder]) -> None:

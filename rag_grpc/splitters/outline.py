@@ -27,10 +27,10 @@ nobody wrote it as a document, and each of them takes as long as two hundred cha
 Range = tuple[int, int]
 
 _HTML_BLOCKS: Final = (
-    "address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|"
-    "dl|dt|fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|"
-    "link|main|menu|menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|"
-    "tfoot|th|thead|title|tr|track|ul"
+    "a(?:ddress|rticle|side)|b(?:ase(?:font)?|lockquote|ody)|c(?:aption|enter|ol(?:group)?)|"
+    "d(?:d|etails|ialog|i[rv]|[lt])|f(?:ieldset|igcaption|igure|ooter|orm|rame(?:set)?)|h(?:[1-6r]|ead(?:er)?|tml)|"
+    "iframe|l(?:egend|i(?:nk)?)|m(?:ain|enu(?:item)?)|n(?:av|oframes)|o(?:l|ptgroup|ption)|p(?:aram)?|"
+    "s(?:earch|ection|ummary)|t(?:able|body|d|foot|h(?:ead)?|itle|r(?:ack)?)|ul"
 )
 _ATX: Final = r" {0,3}#{1,6}(?:[ \t][^\n]*)?(?:\n(?:[ \t]*\n)*+|\Z)"
 _EVENT: Final = re.compile(

@@ -10,7 +10,7 @@ overlap in.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,15 +45,12 @@ class StructureSplitter:
         chunking = effective(chunking)
         ruler = Ruler(text, chunking.max_characters, budget.tokenizer if budget else None)
         found = outline(text) if media_type == MARKDOWN else Outline(text)
-        # A block begins and ends at a visible character, as a chunk does.
-        blocks = [
-            (visible_from(text, start, end), visible_until(text, start, end)) for start, end in found.blocks
-        ]
+        blocks = _Blocks(text, found.blocks)
         spans: list[TextSpan] = []
         for group in _groups(text, found, chunking.max_characters):
             room = budget.room(group.headings) if budget else 0
-            cutter = _Cutter(text, ruler, blocks, chunking.overlap_characters, room)
-            spans += [TextSpan(start, end, group.headings) for start, end in cutter.cut(group)]
+            cutter = _Cutter(text, ruler, blocks, group, overlap=chunking.overlap_characters, room=room)
+            spans += [TextSpan(start, end, group.headings) for start, end in cutter.cut()]
         return spans
 
 
@@ -96,50 +93,70 @@ def _groups(text: str, found: Outline, max_characters: int) -> Iterator[_Group]:
         first = last + 1
 
 
-class _Cutter:
-    """Cuts groups to chunks of at most `room` tokens (0: any number)."""
+class _Blocks:
+    """What is best kept whole. A block begins and ends at a visible character, as a chunk does."""
 
-    def __init__(self, text: str, ruler: Ruler, blocks: Sequence[Range], overlap: int, room: int) -> None:
+    def __init__(self, text: str, ranges: Iterable[Range]) -> None:
+        self._text = text
+        self._ranges = [(visible_from(text, *each), visible_until(text, *each)) for each in ranges]
+        self._starts = [start for start, _ in self._ranges]
+
+    def around(self, place: int) -> Range | None:
+        """The block that `place` cuts in two."""
+        index = bisect_left(self._starts, place) - 1
+        return self._ranges[index] if index >= 0 and place < self._ranges[index][1] else None
+
+    def last_end(self, highest: int) -> int:
+        """The first visible character behind the last block before `highest`, which cuts none; -1: none."""
+        index = bisect_left(self._starts, highest) - 1
+        return visible_from(self._text, self._ranges[index][1], highest) if index >= 0 else -1
+
+
+class _Cutter:
+    """Cuts a group to chunks of at most `room` tokens (0: any number)."""
+
+    def __init__(
+        self, text: str, ruler: Ruler, blocks: _Blocks, group: _Group, *, overlap: int, room: int
+    ) -> None:
         self._text = text
         self._ruler = ruler
         self._blocks = blocks
+        self._group = group
         self._overlap = overlap
         self._room = room
 
-    def cut(self, group: _Group) -> Iterator[Range]:
-        """Cut a group; each piece begins and ends with a visible character."""
-        start = fresh = group.start
-        while fresh < group.end:
-            found = self._piece(group, start, fresh)
-            if not found:
-                # What is repeated leaves no room for more.
-                start = fresh
-                found = self._piece(group, start, fresh) or (group.end, group.end)
-            end, fresh = found
+    def cut(self) -> Iterator[Range]:
+        """Each piece begins and ends with a visible character."""
+        start = fresh = self._group.start
+        while fresh < self._group.end:
+            start, end, fresh = self._piece(start, fresh)
             yield start, end
-            start = self._repeated_from(start, end, fresh) if self._overlap and fresh < group.end else fresh
+            repeats = self._overlap and fresh < self._group.end
+            start = self._repeated_from(start, end, fresh) if repeats else fresh
 
-    def _piece(self, group: _Group, start: int, fresh: int) -> Range | None:
+    def _piece(self, start: int, fresh: int) -> tuple[int, int, int]:
         """Find where the piece from `start` on ends, beyond `fresh`, and the next visible character."""
         reach = self._ruler.reach(start, self._room)
         while reach > fresh:
-            cut = group.end if reach >= group.end else self._best_cut(group, start, fresh, reach)
+            whole = reach >= self._group.end
+            cut = self._group.end if whole else self._best_cut(start, fresh, reach)
             end = visible_until(self._text, start, cut)
             excess = self._ruler.excess(start, end, self._room)
             if excess <= 1 or end == start + 1:
-                return end, cut
+                return start, end, cut
             reach = max(start + 1, min(end - 1, start + int((end - start) / excess * _AGAIN)))
-        return None
+        # What is repeated leaves no room for more.
+        return self._piece(fresh, fresh)
 
-    def _best_cut(self, group: _Group, start: int, fresh: int, reach: int) -> int:
+    def _best_cut(self, start: int, fresh: int, reach: int) -> int:
         """Choose a break behind `fresh`, so that what stands before it ends at `reach` or before."""
-        text = self._text
+        text, group = self._text, self._group
         highest = visible_from(text, reach, group.end)
         lowest = max(fresh + 1, start + (reach - start) // _LEAST_FILL)
         if start == group.start and group.body < highest:
             # Headings alone are no chunk.
             lowest = max(lowest, group.body + 1)
-        block = self._block_around(highest)
+        block = self._blocks.around(highest)
         if block and fresh < block[0] and self._fits(*block):
             return block[0]
         if block:
@@ -149,15 +166,15 @@ class _Cutter:
             # What is left makes two pieces. Better two of one length than a long one and a scrap.
             scrap = (reach - start) // _SMALL_SHARE
             paragraph = last_paragraph(text, lowest, min(highest, group.end - scrap))
-            if paragraph and not self._block_around(paragraph):
+            if paragraph and not self._blocks.around(paragraph):
                 return paragraph
             middle = (start + group.end) // 2
             lowest = max(lowest, earliest, middle - 2 * scrap)
             highest = min(highest, visible_from(text, max(lowest, middle + scrap), group.end))
-            block = self._block_around(highest)
+            block = self._blocks.around(highest)
             highest = visible_from(text, block[1], group.end) if block else highest
         lowest = min(lowest, highest)
-        edge = self._last_block_end(highest)
+        edge = self._blocks.last_end(highest)
         if edge >= lowest:
             return last_paragraph(text, edge, highest) or edge
         return last_break(text, lowest, highest)
@@ -167,7 +184,7 @@ class _Cutter:
         lowest = max(start + 1, end - self._overlap)
         if self._room:
             lowest = max(lowest, self._ruler.back(end, self._room // 2))
-        block = self._block_around(cut + 1)
+        block = self._blocks.around(cut + 1)
         if block and block[0] == cut and self._fits(*block):
             lowest = max(lowest, self._ruler.back(block[1], self._room))
         if lowest >= end:
@@ -175,19 +192,5 @@ class _Cutter:
         begin = visible_from(self._text, first_break(self._text, lowest, end), end)
         return begin if begin < end else cut
 
-    def _block_around(self, place: int) -> Range | None:
-        """The whole block that `place` cuts in two."""
-        index = bisect_left(self._blocks, place, key=_start) - 1
-        return self._blocks[index] if index >= 0 and place < self._blocks[index][1] else None
-
-    def _last_block_end(self, highest: int) -> int:
-        """The first visible character behind the last whole block that ends before `highest`; -1: none."""
-        index = bisect_left(self._blocks, highest, key=_start) - 1
-        return visible_from(self._text, self._blocks[index][1], highest) if index >= 0 else -1
-
     def _fits(self, start: int, end: int) -> bool:
         return self._ruler.reach(start, self._room) >= end
-
-
-def _start(block: Range) -> int:
-    return block[0]
