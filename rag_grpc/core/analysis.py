@@ -74,6 +74,24 @@ class Analyzer(Protocol):
         """
 
 
+class PlainAnalyzer:
+    """An Analyzer that knows no language: words as they stand."""
+
+    version = f"plain-{VERSION} unicode-{unicodedata.unidata_version}"
+
+    def terms(self, text: str, language: str) -> list[str]:
+        """Take a text apart into terms."""
+        return [each.term for each in self.tokens(text, language)]
+
+    def tokens(self, text: str, language: str) -> list[Token]:  # noqa: ARG002 - there is none
+        """Take a text apart into terms, and say where each stands."""
+        return [
+            Token(term, start + first, start + last)
+            for start, end in runs(text)
+            for term, first, last in parts(text[start:end])
+        ]
+
+
 def runs(text: str) -> list[tuple[int, int]]:
     """Find the stretches of `text` that words are taken from, in order.
 

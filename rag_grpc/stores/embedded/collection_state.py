@@ -14,57 +14,95 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import structlog
+
 from rag_grpc.core.errors import CollectionNotFound, NotReady
 from rag_grpc.core.models import Collection, CollectionCounts
 from rag_grpc.stores.embedded.dense_index import DenseIndex
 from rag_grpc.stores.embedded.dense_search import DenseView
+from rag_grpc.stores.embedded.filter_index import FilterIndex, FilterView
+from rag_grpc.stores.embedded.lexical_index import LexicalFault, LexicalIndex, LexicalView
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A collection as of `seq`."""
+    """A collection as of `seq`. `lexical` is None while the index of words is being made anew."""
 
     seq: int
     dense: DenseView
     counts: CollectionCounts
+    filters: FilterView
+    lexical: LexicalView | None
 
 
 class CollectionState:
-    """One collection: its index, its published view, and who still uses older ones.
+    """One collection: its indexes, its published view, and who still uses older ones.
 
-    `fault` is set where the index could not follow the database; then searches get NotReady until it was
-    made anew. `births` counts chunks that came in since the last snapshot began.
+    `fault` is set where the indexes could not follow the database; then searches get NotReady until they were
+    made anew. `lexical_fault` likewise, for the index of words and for searches that look for words.
+    `births` counts chunks that came in since the last snapshot began.
     """
 
     def __init__(
-        self, collection: Collection, index: DenseIndex, *, seq: int, counts: CollectionCounts
+        self,
+        collection: Collection,
+        index: DenseIndex,
+        filters: FilterIndex,
+        lexical: LexicalIndex,
+        *,
+        seq: int,
+        counts: CollectionCounts,
+        lexical_fault: str = "",
     ) -> None:
         self.collection = collection
         self.index = index
+        self.filters = filters
+        self.lexical = lexical
+        self.lexical_fault = lexical_fault
         self.fault = ""
         self.dropped = False
         self.births = 0
         self.snapshot_seq = -1
         self.snapshot_time: int | None = None
+        # Held while a group is taken in, from its first word to its view, and while words are committed:
+        # so the last view is always of the same seq as what a commit makes visible.
+        self.following = threading.Lock()
         self._lock = threading.Lock()
         self._in_use: Counter[int] = Counter()
-        self.view = View(seq, index.view(seq), counts)
+        self.view = self._view(seq, counts)
 
     def publish(self, seq: int, counts: CollectionCounts) -> None:
         """Let searches that begin from now on see the collection as of `seq`. Writer thread."""
         with self._lock:
-            self.view = View(seq, self.index.view(seq), counts)
+            self.view = self._view(seq, counts)
 
     def publish_counts(self, seq: int, counts: CollectionCounts) -> None:
         """Note what the database holds as of `seq`; the index that shows it comes next. Writer thread."""
         with self._lock:
             self.view = replace(self.view, seq=seq, counts=counts)
 
-    def replace_index(self, index: DenseIndex) -> None:
-        """Let searches that begin from now on use another index of the same state. Writer thread."""
+    def replace_index(self, index: DenseIndex, filters: FilterIndex | None = None) -> None:
+        """Let searches that begin from now on use other indexes of the same state. Writer thread."""
         with self._lock:
             self.index = index
-            self.view = View(self.view.seq, index.view(self.view.seq), self.view.counts)
+            self.filters = filters or self.filters
+            self.view = self._view(self.view.seq, self.view.counts)
+
+    def replace_lexical(self, lexical: LexicalIndex) -> None:
+        """Let searches that begin from now on use another index of the same words. Writer thread."""
+        with self.following, self._lock:
+            old, self.lexical = self.lexical, lexical
+            self.lexical_fault = ""
+            self.view = replace(self.view, lexical=lexical.view())
+        old.close(remove=True)
+
+    def withdraw_lexical(self, reason: str) -> None:
+        """Let no search use the index of words until it was made anew. Any thread."""
+        with self._lock:
+            self.lexical_fault = reason
+            self.view = replace(self.view, lexical=None)
 
     def publish_graph(self) -> None:
         """Let searches use a graph that has become useful since the last write. Index thread."""
@@ -73,9 +111,30 @@ class CollectionState:
             if graph is not self.view.dense.graph:
                 self.view = replace(self.view, dense=replace(self.view.dense, graph=graph))
 
+    def commit_words(self) -> None:
+        """Have what was written found by its words too. Any thread."""
+        with self.following:
+            self._commit_words()
+
+    def _commit_words(self) -> None:
+        if not self.lexical.pending or self.lexical_fault or self.dropped:
+            return
+        try:
+            self.lexical.commit()
+        except LexicalFault as error:
+            log.error("lexical_index_failed", collection=self.collection.name, error=str(error))  # noqa: TRY400
+            self.withdraw_lexical("it could not be committed")
+            return
+        with self._lock:
+            self.view = replace(self.view, lexical=self.lexical.view())
+
+    def _view(self, seq: int, counts: CollectionCounts) -> View:
+        lexical = None if self.lexical_fault else self.lexical.view()
+        return View(seq, self.index.view(seq), counts, self.filters.view(), lexical)
+
     @contextmanager
-    def hold(self) -> Iterator[View]:
-        """Take the published view for one search, and say when it is done.
+    def hold(self, *, words: bool = False) -> Iterator[View]:
+        """Take the published view for one search, and say when it is done; with `words`, one with all words.
 
         Raises CollectionNotFound and NotReady.
         """
@@ -85,9 +144,7 @@ class CollectionState:
             raise NotReady(
                 f"the index of collection {self.collection.name!r} is being rebuilt", retry_after=2
             )
-        with self._lock:
-            view = self.view
-            self._in_use[view.seq] += 1
+        view = self._taken(words=words)
         try:
             yield view
         finally:
@@ -95,6 +152,18 @@ class CollectionState:
                 self._in_use[view.seq] -= 1
                 if not self._in_use[view.seq]:
                     del self._in_use[view.seq]
+
+    def _taken(self, *, words: bool) -> View:
+        with self._lock:
+            view = self.view
+            if not words or view.lexical is None or view.lexical.whole:
+                self._in_use[view.seq] += 1
+                return view
+        with self.following:
+            self._commit_words()
+            with self._lock:
+                self._in_use[self.view.seq] += 1
+                return self.view
 
     def oldest_seq(self) -> int:
         """Return the oldest seq that a search under way, or one that begins now, can see."""

@@ -11,6 +11,7 @@ from time import perf_counter
 import apsw
 import structlog
 
+from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.errors import CollectionNotFound, StorageFault
 from rag_grpc.core.models import CollectionCounts, CollectionSpec
 from rag_grpc.core.ports import MetadataCodec, Telemetry
@@ -20,11 +21,14 @@ from rag_grpc.stores.embedded.collection_rows import CollectionRow, insert_colle
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
+from rag_grpc.stores.embedded.filter_index import FilterIndex
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.following import IndexFollower
 from rag_grpc.stores.embedded.group_commit import GroupCommit
 from rag_grpc.stores.embedded.housekeeping import Housekeeping
 from rag_grpc.stores.embedded.index_thread import IndexThread
+from rag_grpc.stores.embedded.lexical_index import LexicalFault
+from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
 from rag_grpc.stores.embedded.loading import IndexLoader
 from rag_grpc.stores.embedded.room import Room
 from rag_grpc.stores.embedded.search_threads import SearchThreads
@@ -59,7 +63,9 @@ class Engine:
         self,
         folder: DataFolder,
         codec: MetadataCodec,
+        analyzer: Analyzer,
         telemetry: Telemetry,
+        *,
         settings: EmbeddedSettings,
         failed: Callable[[str], None],
     ) -> None:
@@ -68,7 +74,8 @@ class Engine:
         self._folder = folder
         self._settings = settings
         self._telemetry = telemetry
-        self._loader = IndexLoader(folder, settings.index, telemetry)
+        self._lexical_loader = LexicalLoader(folder, analyzer, telemetry)
+        self._loader = IndexLoader(folder, settings.index, codec, telemetry, self._lexical_loader)
         health = WriteHealth(failed)
         self._room = Room(
             folder, self.states, partial(health.tell, "disk"), reserve_bytes=settings.disk_reserve_bytes
@@ -81,6 +88,7 @@ class Engine:
             snapshot_seconds=settings.snapshot_seconds,
             spare_bytes=self._room.spare_bytes,
             remake=self._remake,
+            remake_lexical=self._remake_lexical,
         )
         follower = IndexFollower(
             self.states,
@@ -106,6 +114,7 @@ class Engine:
     def stop_loading(self) -> None:
         """Have `load`, in another thread, give up soon."""
         self._loader.stopping = True
+        self._lexical_loader.stopping = True
 
     def load(self) -> None:
         """Lock the folder and load all of it. Blocks.
@@ -149,6 +158,7 @@ class Engine:
         self._indexes.stop()
         for state in self.states.values():
             self._save(state)
+            self._note_lexical(state)
         self.abandon()
 
     def abandon(self) -> None:
@@ -159,6 +169,7 @@ class Engine:
             log.warning("close_failed", error=str(error))
         for state in self.states.values():
             state.index.close()
+            state.lexical.close()
         self.states.clear()
         self._folder.unlock()
 
@@ -194,6 +205,16 @@ class Engine:
         else:
             log.info("snapshot_made", collection=state.collection.name, chunks=len(graph), seconds=0)
 
+    def _note_lexical(self, state: CollectionState) -> None:
+        """Spare the next start what the index of words has already."""
+        state.commit_words()
+        if state.lexical_fault or state.fault:
+            return
+        try:
+            state.lexical.note(state.view.seq)
+        except OSError as error:
+            log.warning("lexical_index_not_noted", collection=state.collection.name, error=str(error))
+
     # -- writer thread
 
     def create(self, connection: apsw.Connection, spec: CollectionSpec, fingerprint: str) -> CollectionState:
@@ -206,6 +227,7 @@ class Engine:
         except BaseException:
             for each in made:
                 each.index.close()
+                each.lexical.close(remove=True)
             raise
         (state,) = made
         self._commits.counters[row.collection.id] = row.counters
@@ -218,22 +240,42 @@ class Engine:
         self._commits.counters.pop(number, None)
         self.states.pop(number, None)
         state.index.close()
+        with state.following:
+            state.lexical.close()
         self._folder.remove_index_folder(number)
         self._housekeeping.note_drop()
 
     def _keep_house(self, connection: apsw.Connection) -> bool:
         self._room.look_again(connection)
+        for state in list(self.states.values()):
+            with state.following:
+                state.lexical.rest()
         return self._housekeeping(connection)
 
-    def _remake(self, state: CollectionState) -> DenseIndex:
-        """Load an index anew from what is committed."""
+    def _remake(self, state: CollectionState) -> tuple[DenseIndex, FilterIndex]:
+        """Load the indexes anew from what is committed."""
         connection = self._commits.connection
         if connection is None:
             raise StorageFault("the database is not open")
         counters = self._commits.counters[state.collection.id]
         index = self._loader.vectors(connection, CollectionRow(state.collection, counters))
+        filters = self._loader.filters(connection, state.collection)
         state.publish_counts(self._commits.seq, CollectionCounts(counters.documents, counters.chunks))
-        return index
+        return index, filters
+
+    def _remake_lexical(self, state: CollectionState) -> None:
+        """Make an index of words anew from what is committed; where that fails it is tried again later."""
+        connection = self._commits.connection
+        if connection is None:
+            raise StorageFault("the database is not open")
+        row = CollectionRow(state.collection, self._commits.counters[state.collection.id])
+        try:
+            state.replace_lexical(self._lexical_loader.make(connection, row, self._commits.seq))
+        except (LexicalFault, OSError) as error:
+            log.error("lexical_index_failed", collection=state.collection.name, error=str(error))  # noqa: TRY400
+            return
+        self._telemetry.event("lexical_index_rebuilt")
+        log.warning("lexical_index_rebuilt", collection=state.collection.name)
 
     # -- any thread
 

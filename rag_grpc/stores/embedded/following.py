@@ -12,6 +12,8 @@ from rag_grpc.core.models import CollectionCounts, PutDocument
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.effects import Effects
 from rag_grpc.stores.embedded.index_thread import IndexThread
+from rag_grpc.stores.embedded.lexical_index import EAGER_CHUNKS, LexicalFault
+from rag_grpc.stores.embedded.lexical_rows import chunk_texts
 from rag_grpc.stores.embedded.room import Room
 
 log = structlog.get_logger(__name__)
@@ -57,23 +59,53 @@ class IndexFollower:
         """
         for number, effect in effects.items():
             state = self._states.get(number)
-            if state is None or state.fault:
+            if state is None:
                 continue
-            try:
-                state.index.apply(effect.born, effect.died)
-                state.births += sum(len(each.vectors) for each in effect.born)
-                state.publish(seq, CollectionCounts(effect.counters.documents, effect.counters.chunks))
-            except Exception:
-                log.exception("index_failed", collection=state.collection.name)
-                state.fault = "the index could not follow a write"
+            with state.following:
+                _write_words(state, effect)
+                _publish(state, effect, seq)
         self._indexes.nudge()
 
     def diverged(self) -> None:
         """Have all indexes made anew."""
         for state in list(self._states.values()):
             state.fault = "the database has more than the index was told"
+            state.withdraw_lexical(state.fault)
         self._indexes.nudge()
 
     def failed(self, reason: str) -> None:
         """Pass on that the database failed, or works again."""
         self._failed(reason)
+
+
+def _publish(state: CollectionState, effect: Effects, seq: int) -> None:
+    if state.fault:
+        return
+    try:
+        state.index.apply(effect.born, effect.died)
+        state.filters.apply(effect.versions, effect.died)
+        if state.filters.wants_compaction:
+            state.filters = state.filters.compacted()
+        state.births += sum(len(each.vectors) for each in effect.born)
+        state.publish(seq, CollectionCounts(effect.counters.documents, effect.counters.chunks))
+    except Exception:
+        log.exception("index_failed", collection=state.collection.name)
+        state.fault = "the index could not follow a write"
+
+
+def _write_words(state: CollectionState, effect: Effects) -> None:
+    """Tell the index of words; what came together is committed at once if it is much."""
+    lexical = state.lexical
+    if state.lexical_fault:
+        return
+    try:
+        for each in effect.stored:
+            lexical.add(chunk_texts(each))
+        # Last, because a content can have come and gone in one group.
+        if effect.buried:
+            lexical.delete(effect.buried)
+        if lexical.pending >= EAGER_CHUNKS:
+            lexical.commit()
+    except LexicalFault as error:
+        log.error("lexical_index_failed", collection=state.collection.name, error=str(error))  # noqa: TRY400 # known
+        state.withdraw_lexical("it could not follow a write")

@@ -37,9 +37,13 @@ class Housekeeping:
                 continue
             if self._purge_dead(connection, state.collection.id, oldest):
                 return True
+            if not state.lexical_fault:
+                with state.following:
+                    state.lexical.note(state.view.seq)
             if self._trim_log(connection, state, oldest):
                 return True
-            self._looked_at[state.collection.id] = oldest
+            if not state.lexical.pending:
+                self._looked_at[state.collection.id] = oldest
         return self._purge_dropped(connection)
 
     def note_drop(self) -> None:
@@ -79,9 +83,11 @@ class Housekeeping:
         return True
 
     def _trim_log(self, connection: apsw.Connection, state: CollectionState, oldest: int) -> bool:
-        """Remove changes that the oldest kept snapshot, or where there is none the live index, has."""
+        """Remove changes that all copies have: the words, the oldest kept snapshot, the live graph."""
         collection = state.collection.id
-        through = oldest if state.snapshot_seq < 0 else min(state.snapshot_seq, oldest)
+        through = min(oldest, state.lexical.durable_seq)
+        if state.snapshot_seq >= 0:
+            through = min(state.snapshot_seq, through)
         rows = connection.execute(
             "SELECT seq FROM change WHERE collection = ? AND seq <= ? ORDER BY seq LIMIT ?",
             (collection, through, SLICE_CHUNKS),

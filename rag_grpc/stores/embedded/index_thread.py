@@ -20,6 +20,7 @@ from rag_grpc.core.ports import Telemetry
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.compaction import ROOM_FACTOR, Compaction
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
+from rag_grpc.stores.embedded.filter_index import FilterIndex
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.memory import available_bytes
 from rag_grpc.stores.embedded.snapshot_child import SnapshotChild
@@ -49,11 +50,13 @@ class IndexThread:
         *,
         snapshot_seconds: float,
         spare_bytes: Callable[[], int],
-        remake: Callable[[CollectionState], DenseIndex],
+        remake: Callable[[CollectionState], tuple[DenseIndex, FilterIndex]],
+        remake_lexical: Callable[[CollectionState], None],
     ) -> None:
-        """`remake` loads an index from the database; `snapshot_seconds` of replay make a snapshot due.
+        """`remake` loads a collection's indexes from the database.
 
-        `spare_bytes` says how much of the disk may be taken for what can wait.
+        `snapshot_seconds` of replay make a snapshot due. `spare_bytes` says how much of the disk may be taken
+        for what can wait.
         """
         self._states = states
         self._folder = folder
@@ -62,6 +65,7 @@ class IndexThread:
         self._snapshot_seconds = snapshot_seconds
         self._spare_bytes = spare_bytes
         self._remake = remake
+        self._remake_lexical = remake_lexical
         self._post: Callable[[Task], concurrent.futures.Future[object]] | None = None
         self._row_seconds = FIRST_ROW_SECONDS
         self._compaction: Compaction | None = None
@@ -131,8 +135,10 @@ class IndexThread:
         if state.dropped or self._stopping:
             return False
         try:
-            if state.fault:
+            if state.fault or state.lexical_fault:
                 return self._repair(state)
+            if state.lexical.quiet:
+                state.commit_words()
             return self._advance(state) or self._compact(state)
         except (RuntimeError, ValueError, MemoryError, OSError, StorageFull):
             log.exception("index_failed", collection=state.collection.name)
@@ -238,12 +244,15 @@ class IndexThread:
         self._abandon(state)
 
         def remake(_: apsw.Connection) -> None:
-            old = state.index
-            state.replace_index(self._remake(state))
-            state.fault = ""
-            old.close()
-            self._telemetry.event("index_rebuilt")
-            log.warning("index_rebuilt", collection=state.collection.name)
+            if state.fault:
+                old = state.index
+                state.replace_index(*self._remake(state))
+                state.fault = ""
+                old.close()
+                self._telemetry.event("index_rebuilt")
+                log.warning("index_rebuilt", collection=state.collection.name)
+            if state.lexical_fault:
+                self._remake_lexical(state)
 
         self._post(remake)
         return False

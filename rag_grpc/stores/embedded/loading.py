@@ -17,12 +17,15 @@ import numpy as np
 import structlog
 
 from rag_grpc.core.errors import NotReady
-from rag_grpc.core.models import CollectionCounts
-from rag_grpc.core.ports import Telemetry
+from rag_grpc.core.models import Collection, CollectionCounts
+from rag_grpc.core.ports import MetadataCodec, Telemetry
 from rag_grpc.stores.embedded.collection_rows import CollectionRow
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
+from rag_grpc.stores.embedded.effects import Version
+from rag_grpc.stores.embedded.filter_index import FilterIndex
 from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
 from rag_grpc.stores.embedded.migrations import first_id
 from rag_grpc.stores.embedded.snapshots import Manifest, SnapshotUnusable, load, remove, snapshots
 
@@ -34,9 +37,18 @@ SLICE_ROWS = 4096
 class IndexLoader:
     """Makes indexes from a database and snapshots."""
 
-    def __init__(self, folder: DataFolder, parameters: IndexParameters, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        folder: DataFolder,
+        parameters: IndexParameters,
+        codec: MetadataCodec,
+        telemetry: Telemetry,
+        lexical: LexicalLoader,
+    ) -> None:
         """Name where things are."""
+        self._lexical = lexical
         self._folder = folder
+        self._codec = codec
         self._parameters = parameters
         self._telemetry = telemetry
         self.stopping = False
@@ -45,11 +57,36 @@ class IndexLoader:
         """Load one collection as of `seq`, the last one committed. Raises StorageFull and apsw.Error."""
         index = self.vectors(connection, row)
         counts = CollectionCounts(row.counters.documents, row.counters.chunks)
-        state = CollectionState(row.collection, index, seq=seq, counts=counts)
+        filters = self.filters(connection, row.collection)
+        try:
+            lexical, fault = self._lexical.load_or_explain(connection, row, seq)
+        except BaseException:
+            index.close()
+            raise
+        state = CollectionState(
+            row.collection, index, filters, lexical, seq=seq, counts=counts, lexical_fault=fault
+        )
         state.births = index.vectors.slots.length
         self._adopt_snapshot(state)
         state.publish(seq, counts)
         return state
+
+    def filters(self, connection: apsw.Connection, collection: Collection) -> FilterIndex:
+        """Read what filters ask of the living documents. Raises NotReady and apsw.Error."""
+        index = FilterIndex(self._codec)
+        behind, end = first_id(collection.id), first_id(collection.id + 1)
+        while True:
+            rows: Any = connection.execute(
+                "SELECT key, first_chunk, chunk_count, doc_id, title, create_time, update_time, metadata"
+                " FROM document WHERE key > ? AND key < ? AND dead IS NULL ORDER BY key LIMIT ?",
+                (behind, end, SLICE_ROWS),
+            ).fetchall()
+            if not rows:
+                return index
+            if self.stopping:
+                raise NotReady("the store was told to stop while it loaded")
+            index.apply([Version(*each) for each in rows], ())
+            behind = rows[-1][0]
 
     def vectors(self, connection: apsw.Connection, row: CollectionRow) -> DenseIndex:
         """Load the living chunks' vectors into a new index without a graph."""

@@ -30,6 +30,7 @@ from rag_grpc.core.errors import NotReady, RagError, StorageFault
 from rag_grpc.core.ports import Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.lexical_index import LexicalFault
 from rag_grpc.stores.embedded.view_search import Result, alike, answer
 
 log = structlog.get_logger(__name__)
@@ -197,10 +198,14 @@ class SearchThreads:
     def _answer_group(self, reader: apsw.Connection, items: list[_Item]) -> Sequence[Result]:
         searches = [item.search for item in items]
         try:
-            with self._state_of(searches[0]).hold() as view:
+            with self._state_of(searches[0]).hold(words=searches[0].lexical is not None) as view:
                 return answer(reader, view, searches, ef=self._ef, threads=self._processors)
         except RagError as error:
             return [error] * len(items)
+        except LexicalFault as error:
+            log.error("lexical_index_failed", collection=searches[0].collection.name, error=str(error))  # noqa: TRY400
+            self._state_of(searches[0]).withdraw_lexical("it could not be read")
+            return [NotReady("the index of words is being made anew", retry_after=2)] * len(items)
         except Exception as error:
             log.exception("search_failed", searches=len(items))
             return [StorageFault(f"the search failed: {type(error).__name__}")] * len(items)

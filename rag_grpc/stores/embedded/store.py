@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 import apsw
 import structlog
 
+from rag_grpc.core.analysis import Analyzer, PlainAnalyzer
 from rag_grpc.core.errors import CollectionNotFound, NotConfigured, NotReady, RagError
 from rag_grpc.core.models import (
     Collection,
@@ -52,12 +53,21 @@ class EmbeddedStore(StoreReads):
         *,
         codec: MetadataCodec,
         telemetry: Telemetry,
+        analyzer: Analyzer | None = None,
         settings: EmbeddedSettings | None = None,
     ) -> None:
-        """Name the data folder; nothing is touched before `open`."""
+        """Name the data folder; nothing is touched before `open`.
+
+        Without an analyzer, words are compared as they stand, whatever their language.
+        """
         super().__init__(codec)
         self._engine = Engine(
-            DataFolder(folder), codec, telemetry, settings or EmbeddedSettings(), self._failed
+            DataFolder(folder),
+            codec,
+            analyzer or PlainAnalyzer(),
+            telemetry,
+            settings=settings or EmbeddedSettings(),
+            failed=self._failed,
         )
         self._by_name: dict[str, CollectionState] = {}
         self._listeners: list[Callable[[StoreStatus], None]] = []

@@ -15,11 +15,15 @@ import apsw
 import numpy as np
 import structlog
 
-from rag_grpc.core.errors import NotConfigured, RagError, StorageFault
-from rag_grpc.core.searches import Found, Hit, Search, SearchResult, SearchStrategy
+from rag_grpc.core.errors import NotReady, RagError, StorageFault
+from rag_grpc.core.searches import Candidates, Found, Hit, Search, SearchResult, SearchStrategy
+from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
 from rag_grpc.stores.embedded.collection_state import View
+from rag_grpc.stores.embedded.dense_search import Found as DenseFound
 from rag_grpc.stores.embedded.dense_search import comparable, search, vectors_of
+from rag_grpc.stores.embedded.filtered_search import search_allowed
 from rag_grpc.stores.embedded.hit_rows import read_hits
+from rag_grpc.stores.embedded.lexical_search import search_words
 
 log = structlog.get_logger(__name__)
 
@@ -48,29 +52,66 @@ def answer(
     `ef` is the default breadth, `threads` how many processors the graph may use for all of them.
     """
     first = searches[0]
-    if first.dense is None or first.lexical is not None or first.filter is not None:
-        raise NotConfigured("lexical search and filters are not built yet")
-    started = perf_counter()
-    vectors = [each.dense.vector for each in searches if each.dense is not None]
-    queries = comparable(vectors[0][None] if len(vectors) == 1 else np.stack(vectors), view.dense.metric)
-    dense = search(
-        view.dense,
-        queries,
-        k=first.candidates,
-        ef=first.dense.ef or ef,
-        exact=first.dense.exact,
-        threads=threads,
-    )
-    found_at = perf_counter()
+    stages: dict[str, float] = {}
+    clock = perf_counter()
+    allowed = None
+    if first.filter is not None:
+        allowed = view.filters.allowed(first.filter)
+        stages["filter"], clock = perf_counter() - clock, perf_counter()
+    lexical = _lexical(view, searches, allowed)
+    if first.lexical is not None:
+        stages["lexical"], clock = perf_counter() - clock, perf_counter()
+    dense = _dense(view, searches, allowed, ef=ef, threads=threads)
+    if first.dense is not None:
+        stages["dense"], clock = perf_counter() - clock, perf_counter()
     lookup = partial(vectors_of, view.dense)
     selections = [
-        each.select(Found(side.candidates, None, lookup)) for each, side in zip(searches, dense, strict=True)
+        each.select(Found(None if near is None else near.candidates, words, lookup))
+        for each, near, words in zip(searches, dense, lexical, strict=True)
     ]
     rows = read_hits(reader, selections, view.seq, first.parts)
-    stages = {"dense": found_at - started, "fetch": perf_counter() - found_at}
+    stages["fetch"] = perf_counter() - clock
+    matching = None if allowed is None else len(allowed)
     return [
-        _result(hits, side.strategy, stages, more=len(side.candidates.chunks) == first.candidates)
-        for side, hits in zip(dense, rows, strict=True)
+        _result(
+            hits,
+            SearchStrategy.LEXICAL if near is None else near.strategy,
+            stages,
+            matching,
+            more=(near is not None and len(near.candidates.chunks) == first.candidates)
+            or (words is not None and len(words.chunks) == first.candidates),
+        )
+        for near, words, hits in zip(dense, lexical, rows, strict=True)
+    ]
+
+
+def _dense(
+    view: View, searches: Sequence[Search], allowed: AllowedChunks | None, *, ef: int, threads: int
+) -> Sequence[DenseFound] | Sequence[None]:
+    asked, k = searches[0].dense, searches[0].candidates
+    if asked is None:
+        return [None] * len(searches)
+    vectors = [each.dense.vector for each in searches if each.dense is not None]
+    queries = comparable(vectors[0][None] if len(vectors) == 1 else np.stack(vectors), view.dense.metric)
+    ef = asked.ef or ef
+    if allowed is None:
+        return search(view.dense, queries, k=k, ef=ef, exact=asked.exact, threads=threads)
+    return search_allowed(
+        view.dense, queries, allowed, k=k, ef=ef, exact=asked.exact, live=view.counts.chunks, threads=threads
+    )
+
+
+def _lexical(
+    view: View, searches: Sequence[Search], allowed: AllowedChunks | None
+) -> Sequence[Candidates] | Sequence[None]:
+    if searches[0].lexical is None:
+        return [None] * len(searches)
+    if view.lexical is None:
+        raise NotReady("the index of words is being made anew", retry_after=2)
+    return [
+        search_words(view.lexical, view.dense, each.lexical.text, each.candidates, allowed)
+        for each in searches
+        if each.lexical is not None
     ]
 
 
@@ -78,10 +119,11 @@ def _result(
     hits: tuple[Hit, ...] | StorageFault,
     strategy: SearchStrategy,
     stages: Mapping[str, float],
+    matching: int | None,
     *,
     more: bool,
 ) -> Result:
     if isinstance(hits, StorageFault):
         log.error("search_rows_missing", error=hits.message)
         return hits
-    return SearchResult(hits, strategy, stages, None, more)
+    return SearchResult(hits, strategy, stages, matching, more)

@@ -1,0 +1,285 @@
+"""The words of one collection, ready to be searched: a tantivy index on disk.
+
+A copy of the database that can be thrown away, like the graph. The writer thread adds
+and deletes after its COMMIT. A commit here makes that visible, and costs a dozen
+fsyncs: large groups are committed at once, small ones when a search asks for words, or
+when nothing was written for a moment (CollectionState sees to that). A searcher sees its
+own commit for as long as it is held, whatever is written or merged meanwhile.
+
+A document of tantivy's is a chunk: its terms, joined by spaces for a tokenizer that
+only splits there (tantivy's own type for tokens costs eighteen times as much to hand
+over), its id, and the key of its content, by which it is deleted. The text is not
+stored. Deleted chunks count in the statistics until tantivy merges their segment.
+
+`reached.json` says up to which seq the index is whole, and by which analysis. It is
+written now and then, after a commit, so it may be behind: catching up again from
+there changes nothing. A folder without it is an index that was never finished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import tantivy
+
+from rag_grpc.core.analysis import Analyzer
+from rag_grpc.core.chunking import embedding_text
+from rag_grpc.core.models import Collection
+
+FORMAT: Final = 1
+"""Changes when what is in the index does, so that older ones are made anew."""
+
+WORDS, CHUNK, CONTENT = "words", "chunk", "content"
+
+WRITER_BYTES: Final = 30_000_000
+"""What the writer gathers before it writes a segment; it gives the memory back when it is closed."""
+EAGER_CHUNKS: Final = 256
+"""From so many chunks on, that nobody sees yet, a commit costs little more than adding them did."""
+QUIET_SECONDS: Final = 0.05
+"""After so long without a write, what nobody sees yet is committed, before a search has to wait for it."""
+IDLE_SECONDS: Final = 30.0
+"""After so long without a write the writer is closed: it holds memory and some threads."""
+
+REACHED: Final = "reached.json"
+PREFIX: Final = "lexical-"
+
+
+class LexicalFault(Exception):
+    """The index cannot be read or written: it is to be made anew from the database."""
+
+
+class ChunkText(NamedTuple):
+    """What the words of a chunk are taken from."""
+
+    chunk: int
+    content: int
+    title: str
+    headings: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What an index on disk was made by, and the seq up to which it is whole."""
+
+    format: int
+    analyzer: str
+    language: str
+    without_context: bool
+    uid: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalView:
+    """What a search sees of a collection's words. `searcher` is None while there are none.
+
+    `whole` says whether that is all that the view has: if not, a commit is due first.
+    """
+
+    whole: bool
+    searcher: tantivy.Searcher | None
+    schema: tantivy.Schema
+    analyzer: Analyzer
+    language: str
+
+
+class LexicalIndex:
+    """An index and its writer. One thread at a time: CollectionState holds a lock around all that changes it.
+
+    `pending` counts what was added or deleted since the last commit.
+    """
+
+    def __init__(self, collection: Collection, analyzer: Analyzer, folder: Path, *, seq: int) -> None:
+        """Make an index that holds nothing as of `seq`; the folder is made by the first write."""
+        self.collection = collection
+        self.folder = folder
+        self.durable_seq = seq
+        self._analyzer = analyzer
+        self._schema = _schema()
+        self._index: tantivy.Index | None = None
+        self._writer: tantivy.IndexWriter | None = None
+        self._searcher: tantivy.Searcher | None = None
+        self.pending = 0
+        self._written_at = 0.0
+
+    @classmethod
+    def open(cls, collection: Collection, analyzer: Analyzer, folder: Path) -> LexicalIndex:
+        """Open what is in `folder`. Raises LexicalFault where that is not whole, or made by other rules."""
+        reached = _read_reached(folder)
+        index = cls(collection, analyzer, folder, seq=reached.seq)
+        if reached != index._reached(reached.seq):
+            raise LexicalFault("it was made by another analysis, or for another collection")
+        with _faults("cannot be opened"):
+            index._attach(tantivy.Index.open(str(folder)))
+        return index
+
+    @property
+    def chunks(self) -> int:
+        """Chunks that are in it, as of the last commit."""
+        return 0 if self._searcher is None else self._searcher.num_docs
+
+    def view(self) -> LexicalView:
+        """Return what a search sees now."""
+        return LexicalView(
+            not self.pending, self._searcher, self._schema, self._analyzer, self.collection.language
+        )
+
+    def add(self, chunks: Iterable[ChunkText]) -> None:
+        """Add chunks; nobody sees them before `commit`. Raises LexicalFault."""
+        without_context = self.collection.chunking.without_context
+        language = self.collection.language
+        with _faults("cannot be written"):
+            writer = self._open_writer()
+            for each in chunks:
+                text = embedding_text(each.title, each.headings, each.text, without_context)
+                document = tantivy.Document()
+                document.add_text(WORDS, " ".join(self._analyzer.terms(text, language)))
+                document.add_integer(CHUNK, each.chunk)
+                document.add_integer(CONTENT, each.content)
+                writer.add_document(document)
+                self.pending += 1
+        self._written_at = time.monotonic()
+
+    def delete(self, contents: Iterable[int]) -> None:
+        """Delete the chunks of contents, if they were added before; seen by `commit`. Raises LexicalFault."""
+        with _faults("cannot be written"):
+            if self._index is None:
+                return
+            writer = self._open_writer()
+            for content in contents:
+                writer.delete_documents_by_term(CONTENT, content)
+                self.pending += 1
+        self._written_at = time.monotonic()
+
+    def commit(self) -> None:
+        """Write what was added and deleted to the disk, with fsync, and see it. Raises LexicalFault."""
+        if self.pending and self._writer is not None and self._index is not None:
+            with _faults("cannot be committed"):
+                self._writer.commit()
+                self._index.reload()
+                self._searcher = self._index.searcher()
+        self.pending = 0
+
+    def note(self, seq: int) -> None:
+        """Write down that all up to `seq` is committed here. Raises OSError."""
+        if self.pending:
+            return
+        if seq > self.durable_seq and self._index is not None:
+            _write_reached(self.folder, self._reached(seq))
+        self.durable_seq = max(seq, self.durable_seq)
+
+    def finish(self, seq: int) -> None:
+        """Write down that an index that was just made is whole up to `seq`. Raises OSError."""
+        self.durable_seq = -1
+        self.note(seq)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether something waits for a commit, and nothing more has come for a moment. Any thread."""
+        return self.pending > 0 and time.monotonic() - self._written_at > QUIET_SECONDS
+
+    def rest(self) -> None:
+        """Close a writer that nobody has used for a while."""
+        idle = not self.pending and time.monotonic() - self._written_at > IDLE_SECONDS
+        if self._writer is not None and idle:
+            self._close_writer()
+
+    def close(self, *, remove: bool = False) -> None:
+        """Let go of the files; searchers that are still held stay readable."""
+        self._close_writer()
+        self._searcher = self._index = None
+        if remove:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _reached(self, seq: int) -> Reached:
+        collection = self.collection
+        return Reached(
+            FORMAT,
+            self._analyzer.version,
+            collection.language,
+            collection.chunking.without_context,
+            collection.uid,
+            seq,
+        )
+
+    def _open_writer(self) -> tantivy.IndexWriter:
+        if self._index is None:
+            self.folder.mkdir(parents=True)
+            self._attach(tantivy.Index(self._schema, path=str(self.folder)))
+            _write_reached(self.folder, self._reached(self.durable_seq))
+        if self._writer is None:
+            if self._index is None:
+                raise AssertionError("attached without an index")
+            self._writer = self._index.writer(heap_size=WRITER_BYTES, num_threads=1)
+        return self._writer
+
+    def _attach(self, index: tantivy.Index) -> None:
+        index.register_tokenizer(WORDS, tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
+        index.config_reader("manual")
+        index.reload()
+        self._index = index
+        self._searcher = index.searcher()
+
+    def _close_writer(self) -> None:
+        self._writer = None
+
+
+class _faults:  # noqa: N801  # reads as a statement: with _faults("cannot be opened")
+    """Turns whatever tantivy raises into LexicalFault: ValueError mostly, and Rust's panics."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None or isinstance(error, LexicalFault | KeyboardInterrupt | SystemExit):
+            return
+        # A panic of Rust arrives as a BaseException, which nothing else here would catch.
+        raise LexicalFault(f"the index of words {self._what}: {error}") from error
+
+
+def folders(parent: Path) -> list[Path]:
+    """Find the index folders of a collection, whole or not, newest first."""
+    return sorted(parent.glob(f"{PREFIX}*"), reverse=True)
+
+
+def new_folder(parent: Path) -> Path:
+    """Name a folder that does not exist yet, and is newer than all that do."""
+    return parent / f"{PREFIX}{time.time_ns():020}"
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    # No positions: there are no phrases, and they would be most of the index.
+    builder.add_text_field(WORDS, stored=False, tokenizer_name=WORDS, index_option="freq")
+    builder.add_integer_field(CHUNK, indexed=True, fast=True)
+    builder.add_integer_field(CONTENT, indexed=True)
+    return builder.build()
+
+
+def _read_reached(folder: Path) -> Reached:
+    try:
+        return Reached(**json.loads((folder / REACHED).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise LexicalFault(f"{REACHED} cannot be read: {error}") from error
+
+
+def _write_reached(folder: Path, reached: Reached) -> None:
+    """Replace the file in one step. The seq in it counts once it is on the disk: the log is cut there."""
+    path = folder / REACHED
+    making = path.with_suffix(".making")
+    with making.open("w", encoding="utf-8") as file:
+        json.dump(asdict(reached), file)
+        file.flush()
+        os.fsync(file.fileno())
+    making.replace(path)
