@@ -63,6 +63,11 @@ def test_running_lines_and_page_numbers_go() -> None:
     assert content("a.pdf", pdf(pages)).text == "\n\n".join(f"Text of page {each}." for each in "abcdef")
 
 
+def test_numbers_that_do_not_count_the_pages_are_text() -> None:
+    pages = [f"Yield of hive {number}\nmuch honey {number}" for number in (7, 3, 12, 5)]
+    assert content("a.pdf", pdf(pages)).text == "\n\n".join(pages)
+
+
 def test_lines_that_few_pages_share_stay() -> None:
     pages = ["Same\na", "Same\nb", "c\nd", "e\nf"]
     assert content("a.pdf", pdf(pages)).text == "Same\na\n\nSame\nb\n\nc\nd\n\ne\nf"

@@ -8,6 +8,7 @@ streams that unpack to gigabytes; ours are on pages, characters and time, for a 
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import re
 import time
@@ -26,10 +27,12 @@ MOST_CHARACTERS = 5_000_000
 """Several times what a server takes as one document; the server's own bound has the last word."""
 MOST_SECONDS = 300.0
 
-RUNNING = 4
-"""So many pages, at least, tell a header from a first line."""
+RUNNING = 3
+"""On so many pages, at least, a header stands."""
 DEEP = 3
 """So many lines a header or a footer has at most; a page's number is often drawn beside its title."""
+MOST_NUMBERS = 3
+"""In a header: the page, the pages in all, the chapter."""
 BROKEN = re.compile(r"(\w+)[-\u00ad\u2010]\n(\w+)")
 LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 
@@ -123,21 +126,28 @@ def _plain(text: str) -> str:
 
 
 def _without_running_lines(pages: list[str]) -> list[str]:
-    """Drop the first and the last lines of the pages where most pages have the same, numbers aside."""
-    if len(pages) < RUNNING:
-        return pages
+    """Drop the first and the last lines of the pages where a third of them has the same.
+
+    A page keeps at least one line: where all look alike, they are the text.
+    """
     split = [page.strip().split("\n") for page in pages]
     for place in (0,) * DEEP + (-1,) * DEEP:
-        seen = Counter(_shape(lines[place]) for lines in split if lines[place])
-        running = {shape for shape, count in seen.items() if count > len(pages) / 2}
-        for lines in split:
-            if len(lines) > 1 and _shape(lines[place]) in running:
+        shapes = [_shapes(lines[place], number) for number, lines in enumerate(split)]
+        seen = Counter(shape for each in shapes for shape in each)
+        running = {shape for shape, count in seen.items() if count >= max(RUNNING, len(pages) / 3)}
+        for lines, each in zip(split, shapes, strict=True):
+            if len(lines) > 1 and not running.isdisjoint(each):
                 del lines[place]
     return ["\n".join(lines) for lines in split]
 
 
-def _shape(line: str) -> str:
-    return re.sub(r"\d+|\b[ivxl]+\b", "#", line.lower())
+def _shapes(line: str, page: int) -> set[str]:
+    """Return what a line may look like on other pages: each number may be the same, or count the pages."""
+    parts = re.split(r"(\d{1,6})", line.lower())
+    if len(parts) > 2 * MOST_NUMBERS + 1:
+        return {line.lower()}
+    choices = [(part, f"#{int(part) - page}") if part.isdecimal() else (part,) for part in parts]
+    return {"".join(each) for each in itertools.product(*choices)} - {""}
 
 
 def _joined(text: str) -> str:
