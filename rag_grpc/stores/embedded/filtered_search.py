@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rag_grpc.core.searches import Candidates, SearchStrategy
 from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
@@ -39,6 +38,8 @@ SCAN_SHARE = 0.25
 GRAPH_ROWS = 15
 """Rows that can be picked out and compared in the time that the graph takes for one candidate.
 benchmarks/filters.py measures it."""
+NONE = (np.empty(0, np.int64), np.empty(0, np.float32))
+"""No slots, and no scores."""
 
 
 def search_allowed(
@@ -58,30 +59,35 @@ def search_allowed(
     """
     matching = len(allowed)
     wanted = min(max(ef, math.ceil(MARGIN * k * live / max(matching, 1))), live)
-    if (
-        exact
-        or view.graph is None
-        or matching <= k
-        or _rows_to_compare(view, matching) <= wanted * GRAPH_ROWS
-    ):
-        everything = _best(view, queries, view.slots.slots_of(allowed.ids), k)
+    few = matching <= k or _rows_to_compare(view, matching) <= wanted * GRAPH_ROWS
+    if exact or few or view.graph is None:
+        everything = _best(view, queries, allowed, k)
         return [Found(candidates_of(view.slots, *best, k), SearchStrategy.EXACT) for best in everything]
     labels, distances, covered = view.graph.nearest(queries, wanted, threads=threads)
-    places = view.slots.slots_of(allowed.ids)
-    inside = int(np.searchsorted(places, covered))
-    tails = _best(view, queries, places[inside:], k)
+    inside, tails = _tails(view, queries, allowed, covered, k)
     merged = [
         _merged(view, allowed, (ids, scores_of(near, view.metric)), tail, k=k, enough=min(k, inside))
         for ids, near, tail in zip(labels, distances, tails, strict=True)
     ]
     short = [place for place, each in enumerate(merged) if each is None]
-    again = iter(_best(view, queries[short], places, k) if short else ())
+    again = iter(_best(view, queries[short], allowed, k) if short else ())
     return [
         Found(candidates_of(view.slots, *next(again), k), SearchStrategy.ANN_THEN_EXACT)
         if each is None
         else Found(each, SearchStrategy.ANN)
         for each in merged
     ]
+
+
+def _tails(
+    view: DenseView, queries: Rows, allowed: AllowedChunks, covered: int, k: int
+) -> tuple[int, list[tuple[Ids, Scores]]]:
+    """Say how many of the allowed chunks the graph covers, and find the best of the others."""
+    slots = view.slots
+    if covered >= slots.length:
+        return len(allowed), [NONE] * len(queries)
+    inside = int(np.searchsorted(allowed.ids, slots.ids[covered]))
+    return inside, _picked(view, queries, slots.slots_of(allowed.ids[inside:]), k)
 
 
 def _rows_to_compare(view: DenseView, matching: int) -> float:
@@ -111,31 +117,28 @@ def _merged(
     )
 
 
-def _best(view: DenseView, queries: Rows, places: Ids, k: int) -> list[tuple[Ids, Scores]]:
-    """Compare the slots in `places`, which are in order; return up to `k` (slot, score) for each query."""
+def _best(view: DenseView, queries: Rows, allowed: AllowedChunks, k: int) -> list[tuple[Ids, Scores]]:
+    """Compare what is allowed; return up to `k` (slot, score) for each query, in no order."""
     slots = view.slots
-    none = (np.empty(0, np.int64), np.empty(0, np.float32))
-    best = [none] * len(queries)
-    if not len(places):
-        return best
+    if len(allowed) <= SCAN_SHARE * slots.length:
+        return _picked(view, queries, slots.slots_of(allowed.ids), k)
+    best = [NONE] * len(queries)
+    others = ~allowed.mask(slots.ids[: slots.length])
     step = max(1, BLOCK_VALUES // max(queries.shape[1], len(queries)))
-    if len(places) > SCAN_SHARE * slots.length:
-        for begin in range(0, slots.length, step):
-            rows = slots.rows[begin : min(begin + step, slots.length)]
-            first, last = np.searchsorted(places, (begin, begin + len(rows)))
-            others = np.ones(len(rows), np.bool_)
-            others[places[first:last] - begin] = False
-            scores = compare(rows, queries, view.metric)
-            scores[:, others] = -np.inf
-            best = _kept(best, scores, begin + np.arange(len(rows)), k)
-        return best
-    for begin in range(0, len(places), step):
-        part = places[begin : begin + step]
-        best = _kept(best, compare(slots.rows[part], queries, view.metric), part, k)
+    for begin in range(0, slots.length, step):
+        end = min(begin + step, slots.length)
+        scores = compare(slots.rows[begin:end], queries, view.metric)
+        scores[:, others[begin:end]] = -np.inf
+        best = [keep_best(each, row, begin, k) for each, row in zip(best, scores, strict=True)]
     return best
 
 
-def _kept(
-    best: list[tuple[Ids, Scores]], scores: Scores, places: NDArray[np.int64], k: int
-) -> list[tuple[Ids, Scores]]:
-    return [keep_best(each, row, places, k) for each, row in zip(best, scores, strict=True)]
+def _picked(view: DenseView, queries: Rows, places: Ids, k: int) -> list[tuple[Ids, Scores]]:
+    """Compare the slots in `places`, which are in order; return as `_best` does."""
+    best = [NONE] * len(queries)
+    step = max(1, BLOCK_VALUES // max(queries.shape[1], len(queries)))
+    for begin in range(0, len(places), step):
+        part = places[begin : begin + step]
+        scores = compare(view.slots.rows[part], queries, view.metric)
+        best = [keep_best(each, row, part, k) for each, row in zip(best, scores, strict=True)]
+    return best
