@@ -16,6 +16,7 @@ from pathlib import Path
 import apsw
 import structlog
 
+from rag_grpc.core.errors import NotConfigured
 from rag_grpc.stores.embedded.migrations import migrate
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,9 @@ WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 CHECKPOINT_PAGES = 4000
 """Some 32 MB of log between checkpoints: fewer of them make bulk loads faster."""
+
+APPLICATION_ID = 0x52414721
+"""In the header of our files, so that no other program's database is taken for one: "RAG!"."""
 
 STATEMENTS_KEPT = 256
 
@@ -45,6 +49,7 @@ def open_writer(path: Path, *, vfs: str | None = None) -> apsw.Connection:
     connection = apsw.Connection(str(path), vfs=vfs, statementcachesize=STATEMENTS_KEPT)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     connection.pragma("page_size", PAGE_SIZE)
+    _claim(connection)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
@@ -53,6 +58,19 @@ def open_writer(path: Path, *, vfs: str | None = None) -> apsw.Connection:
     connection.pragma("temp_store", "memory")
     migrate(connection)
     return connection
+
+
+def _claim(connection: apsw.Connection) -> None:
+    """Mark an empty database as ours before anything is written to it. Raises NotConfigured for another's."""
+    if connection.pragma("application_id") == APPLICATION_ID:
+        return
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    # The first ones that we made had no mark.
+    if tables and not {"counter", "collection", "document", "chunk", "embedding"} <= tables:
+        raise NotConfigured(
+            f"{connection.filename!r} belongs to another program; name an empty folder, or one of ours"
+        )
+    connection.pragma("application_id", APPLICATION_ID)
 
 
 def open_reader(path: Path) -> apsw.Connection:

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from rag_grpc.core.errors import NotConfigured
-from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer
+from rag_grpc.stores.embedded.database import PAGE_SIZE, last_seq, open_reader, open_writer
 from rag_grpc.stores.embedded.memory import available_bytes
 from rag_grpc.stores.embedded.migrations import MIGRATIONS, first_id, migrate
 from rag_grpc.stores.embedded.write_health import WriteHealth
@@ -63,6 +63,22 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(NotConfigured, match=f"schema {len(MIGRATIONS) + 1}, this release knows"):
         open_writer(tmp_path / "db")
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    other = apsw.Connection(str(tmp_path / "db"))
+    other.execute("CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)")
+    other.close()
+    before = (tmp_path / "db").read_bytes()
+    with pytest.raises(NotConfigured, match="belongs to another program"):
+        open_writer(tmp_path / "db")
+    assert (tmp_path / "db").read_bytes() == before
+
+
+def test_pages_have_the_size_that_was_measured(tmp_path: Path) -> None:
+    connection = open_writer(tmp_path / "db")
+    assert connection.pragma("page_size") == PAGE_SIZE
+    connection.close()
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
