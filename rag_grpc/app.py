@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 from threadpoolctl import threadpool_limits
 
 from rag_grpc import __version__
+from rag_grpc.analyzers.snowball import SnowballAnalyzer
 from rag_grpc.core.budget import ByteBudget
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.embedding_queue import EmbeddingQueue
@@ -154,6 +155,7 @@ class _Parts:
         self.registry = CollectorRegistry()
         self.telemetry = PrometheusTelemetry(self.registry, version=__version__, store=settings.store)
         self.codec = StructCodec()
+        self.analyzer = SnowballAnalyzer()
         self.models = ModelSet(settings, counted=self.telemetry.query_embedding)
         self.embedders = self.models.embedders
         self.store = store or self._store()
@@ -220,6 +222,7 @@ class _Parts:
             embedding=self.embedding,
             telemetry=self.telemetry,
             reranking=self.reranking,
+            analyzer=self.analyzer,
             ef=self.settings.hnsw_ef,
         )
         info = ServerInfo(
@@ -247,13 +250,14 @@ class _Parts:
 
     def _store(self) -> Store:
         if self.settings.store == "memory":
-            return MemoryStore(codec=self.codec)
+            return MemoryStore(codec=self.codec, analyzer=self.analyzer)
         settings = self.settings
         threads = settings.threads or len(os.sched_getaffinity(0))
         return EmbeddedStore(
             settings.data_dir,
             codec=self.codec,
             telemetry=self.telemetry,
+            analyzer=self.analyzer,
             settings=EmbeddedSettings(
                 index=IndexParameters(
                     m=settings.hnsw_m,

@@ -159,8 +159,8 @@ class QueryPlan:
 class Planner:
     """Looks at queries and decides how each is answered.
 
-    `analyzer` is None where the store has no lexical search. `ef` is how many candidates a search through a
-    graph looks at where a query does not say.
+    `analyzer` is the store's. `ef` is how many candidates a search through a graph looks at where a query
+    does not say.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Planner:
         limits: Limits,
         *,
         reranking: Reranking,
-        analyzer: Analyzer | None,
+        analyzer: Analyzer,
         ef: int,
     ) -> None:
         self._store = store
@@ -207,7 +207,7 @@ class Planner:
         if query.vector is None and collection.embedder == NO_EMBEDDER:
             return SearchMode.LEXICAL
         # Stop words alone are no evidence.
-        if self._analyzer is None or not self._analyzer.terms(text, collection.language):
+        if not self._analyzer.terms(text, collection.language):
             return SearchMode.DENSE
         return SearchMode.HYBRID
 
