@@ -17,9 +17,10 @@ from tests.e2e.real_files import pdf, word
 pytestmark = pytest.mark.slow
 
 BROKEN = pdf(["A page that nobody will read."])[:200]
+HIVES = ("blue", "green", "old", "new")
 PDF = pdf(
     ["Beekeeping Weekly\nSwarms leave in May, when the colony gets crow-\nded.\n1"]
-    + [f"Beekeeping Weekly\nNotes on hive {number}.\n{number}" for number in range(2, 6)],
+    + [f"Beekeeping Weekly\nNotes on the {hive} hive.\n{2 + n}" for n, hive in enumerate(HIVES)],
     {"Title": "Bees", "Author": "Ada", "CreationDate": "D:20240102030405Z"},
 )
 WORD = word(
@@ -188,7 +189,9 @@ async def test_each_kind_arrives_with_its_text_and_what_is_known_of_it(ragctl: R
         "folder/plain.txt": "plain.txt",
     }
     bees = stored["folder/bees.pdf"]
-    assert bees["text"].startswith("Swarms leave in May, when the colony gets crowded\n.\n\nNotes on hive 2.")
+    assert bees["text"].startswith(
+        "Swarms leave in May, when the colony gets crowded\n.\n\nNotes on the blue hive."
+    )
     assert "Weekly" not in bees["text"]
     assert bees["metadata"] == {
         "author": "Ada",
@@ -208,6 +211,16 @@ async def test_each_kind_arrives_with_its_text_and_what_is_known_of_it(ragctl: R
     for doc_id, heading in (("folder/office.docx", "Travel"), ("folder/manual/engine.rst", "Starting")):
         chunks = await ragctl("get", doc_id, "--chunks")
         assert any(heading in chunk["headings"] for chunk in chunks), doc_id
+
+
+async def test_filters_know_what_came_with_the_files(ragctl: Ragctl, folder: Path) -> None:
+    await ragctl.ingest(folder)
+    for matched, doc_id in (
+        ('file.media_type = "application/pdf" AND page_count > 4', "folder/bees.pdf"),
+        ('date < "2024-02-29T23:00:00-02:00"', "folder/bread.md"),  # by time; by its letters it is later
+        ('tags:"oven"', "folder/bread.md"),
+    ):
+        assert [each["doc_id"] for each in await ragctl("list", "--filter", matched)] == [doc_id], matched
 
 
 async def test_an_empty_folder_deletes_nothing_unless_somebody_says_so(
