@@ -33,7 +33,9 @@ def main() -> int:
     set_up_logs("console", "warning")
     model = arguments.model.is_dir()
     if model:
-        embedder = FastembedEmbedder(MODEL, str(arguments.model), EmbedderOptions(), cache=arguments.kept)
+        # Its files say 512; it was trained on no more than 256.
+        options = EmbedderOptions(max_tokens=256)
+        embedder = FastembedEmbedder(MODEL, str(arguments.model), options, cache=arguments.kept)
         embedder.load()
         kept = KeptVectors(embedder, arguments.kept)
         model_set.EMBEDDERS[MODEL] = lambda: kept
