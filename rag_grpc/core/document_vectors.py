@@ -49,6 +49,9 @@ async def _vectors(
             return None
         revision = page.revision
         rows += [chunk.vector for chunk in page.chunks if chunk.vector is not None]
+        if any(len(row) != len(rows[0]) for row in rows):
+            # Another embedder took over between two pages. One of the same length is found out by the search.
+            return None
         if not page.more or not page.chunks:
             return np.stack(rows)
 

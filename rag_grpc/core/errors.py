@@ -15,6 +15,7 @@
   + RateLimited
   + StorageFull
   + NotReady
+    x EmbedderChanged
   + ModelUnavailable
   + Unauthenticated
   + PermissionDenied
@@ -160,6 +161,16 @@ class NotReady(RagError):
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message, retry_after=retry_after)
+
+
+class EmbedderChanged(NotReady):
+    """The collection got another embedder meanwhile: vectors that were made for the old one are no use.
+
+    The core makes them anew by itself; a caller sees this only where that happens twice in one call.
+    """
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(f"collection {collection!r} got another embedder meanwhile: send the call again")
 
 
 class ModelUnavailable(RagError):

@@ -93,6 +93,7 @@ class Intake:
     def _sweep(
         self, collection: Collection, places: Sequence[Place]
     ) -> list[asyncio.Future[Outcome] | RagError]:
+        collection = self._as_it_is(collection)
         ready = [not isinstance(item, RagError) and has_ready_vectors(item.document) for item, _ in places]
         drafts = [
             item.document
@@ -118,14 +119,21 @@ class Intake:
             return prepared
         put = PutDocument(collection, prepared, item.expected_revision)
         if not ticket.ready:
-            return asyncio.ensure_future(self._put_in_turn(put, ticket))
+            return asyncio.ensure_future(self._put_in_turn(put, item, ticket))
         future = self._store.submit(put)
         ticket.join()
         return future
 
-    async def _put_in_turn(self, put: PutDocument, ticket: Ticket) -> Outcome:
+    async def _put_in_turn(self, put: PutDocument, item: IngestItem, ticket: Ticket) -> Outcome:
+        """Put a document that came with its vectors when it is its turn."""
         try:
             await ticket.turn()
+            collection = self._as_it_is(put.collection)
+            if collection.embedder_fingerprint != put.collection.embedder_fingerprint:
+                (prepared,) = prepare_ready([item.document], collection, self._workshop)
+                if isinstance(prepared, RagError):
+                    raise prepared
+                put = PutDocument(collection, prepared, item.expected_revision)
             future = self._store.submit(put)
             ticket.join()
             return await future
@@ -133,21 +141,42 @@ class Intake:
             ticket.release()
 
     async def _embed_and_put(self, collection: Collection, item: IngestItem, ticket: Ticket) -> Outcome:
-        draft = item.document
         try:
-            document = await self._in_thread_if_long(
-                draft, lambda: identify(draft, collection, self._workshop)
-            )
-            if ticket.quiet and await self._is_stored(collection, document):
-                # The ticket does not join before this is answered: if the document is removed in the
-                # meantime, the put that follows must still come before whatever comes later.
-                outcome = await self._store.submit(PutDocument(collection, document, item.expected_revision))
-                if not isinstance(outcome, VectorsNeeded):
-                    return outcome
-            document = await self._embedded(collection, draft, document)
-            return await self._put_in_turn(PutDocument(collection, document, item.expected_revision), ticket)
+            outcome = None
+            while outcome is None:
+                outcome = await self._try_to_put(self._as_it_is(collection), item, ticket)
+            return outcome
         finally:
             ticket.release()
+
+    async def _try_to_put(self, collection: Collection, item: IngestItem, ticket: Ticket) -> Outcome | None:
+        """Embed and put; None where the collection has another embedder when it is the document's turn.
+
+        From its turn until the put is answered nobody can change that, who waits for the lanes.
+        """
+        draft = item.document
+        document = await self._in_thread_if_long(draft, lambda: identify(draft, collection, self._workshop))
+        if ticket.quiet and await self._is_stored(collection, document):
+            # The ticket does not join before this is answered: if the document is removed in the
+            # meantime, the put that follows must still come before whatever comes later.
+            outcome = await self._store.submit(PutDocument(collection, document, item.expected_revision))
+            if not isinstance(outcome, VectorsNeeded):
+                return outcome
+        document = await self._embedded(collection, draft, document)
+        await ticket.turn()
+        if self._as_it_is(collection).embedder_fingerprint != collection.embedder_fingerprint:
+            return None
+        future = self._store.submit(PutDocument(collection, document, item.expected_revision))
+        ticket.join()
+        return await future
+
+    def _as_it_is(self, collection: Collection) -> Collection:
+        """Look a collection up again: it may have got another embedder. One that is gone stays as it was."""
+        try:
+            current = self._store.collection(collection.name)
+        except RagError:
+            return collection
+        return current if current.id == collection.id else collection
 
     async def _is_stored(self, collection: Collection, document: PreparedDocument) -> bool:
         stored = await self._store.embedding_key(collection, document.doc_id)

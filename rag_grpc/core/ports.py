@@ -31,6 +31,7 @@ from rag_grpc.core.models import (
     Write,
 )
 from rag_grpc.core.searches import Search, SearchResult
+from rag_grpc.core.shadow import ShadowStore
 from rag_grpc.core.store_state import StoreStats, StoreStatus
 
 
@@ -73,7 +74,7 @@ class Tokenizer(Protocol):
         Starts and ends never fall from one token to the next, and lie in the text. Tokens that the model adds
         to every text are not among them. White space between tokens is in none; what the model reads as one
         token is one, however long.
-        Blocks, for some 2 µs a token; called in worker threads, several at once. Any text is taken.
+        Blocks, for some 5 µs a token; called in worker threads, several at once. Any text is taken.
         """
 
 
@@ -131,7 +132,8 @@ class Embedder(Protocol):
         """Embed texts, each of any length: shape (len(texts), dimension), C-contiguous, finite, never zero.
 
         Blocks, and is called in worker threads, so it must be safe to call from several at once.
-        Must raise ModelUnavailable, and nothing else, where the model does not answer.
+        Must raise ModelUnavailable, and nothing else, where the model does not answer: with `retry_after`
+        where it would not have answered for any text, which is then not asked for each text alone.
         """
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -191,7 +193,7 @@ class Telemetry(Protocol):
         """Count something rare that an operator may want to alert on, such as "graph_rebuilt"."""
 
 
-class Store(Protocol):
+class Store(ShadowStore, Protocol):
     """Keeps collections, documents, chunks and embeddings, and finds chunks by nearness.
 
     **Order and visibility.** Writes are applied in the order of `submit`. A search or read that begins
@@ -207,6 +209,10 @@ class Store(Protocol):
     **Collections.** `Collection` values are looked up by name once a call and handed to the other methods.
     Where that collection has been removed since, a method must raise CollectionNotFound, even if another
     one of the same name was made.
+
+    **Embedders.** A collection's embedder changes by `Shadow.swap` alone. Where it has changed since, a dense
+    search and a PutDocument must raise EmbedderChanged: their vectors were made by the old one. Everything
+    else goes on.
 
     **State.** Before `open` has returned, and after `close` was called, every other method but `status`,
     `subscribe` and `stats` must raise NotReady. Everything is called on one event loop, save where a
@@ -261,8 +267,8 @@ class Store(Protocol):
         RevisionMismatch where an expected revision does not hold (a PutDocument of the content that is
         stored is UNCHANGED all the same, and a PatchMetadata that changes nothing succeeds: whoever sends a
         write again must not be told that it failed), DocumentNotFound (PatchMetadata), CollectionNotFound,
-        LimitExceeded (a PatchMetadata whose result is too long), StorageFull, NotReady. After any of these
-        nothing was written.
+        EmbedderChanged (PutDocument), LimitExceeded (a PatchMetadata whose result is too long), StorageFull,
+        NotReady. After any of these nothing was written.
 
         A PutDocument is decided by its hashes: `content_hash` equal to the stored one is UNCHANGED;
         `embedding_key` alone equal replaces text, title and metadata and keeps chunks and vectors;
