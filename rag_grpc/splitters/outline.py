@@ -149,22 +149,22 @@ def outline(text: str) -> Outline:
     position = _after_front_matter(text)
     deep = _DeepFences(found.blocks)
     for event in _EVENT.finditer(text, position):
-        end = event.end()
-        if event.lastgroup in _HEADINGS:
+        kind, end = event.lastgroup, event.end()
+        if kind in _HEADINGS:
             heading = _heading(event, text, position)
             if heading:
                 found.add_section(*heading)
                 deep.open = None
-        elif event.lastgroup == "deep":
+                if len(found) > _SECTIONS + end // _CHARACTERS_A_SECTION:
+                    found.add_section(end, end, (), ())
+                    break
+        elif kind == "deep":
             deep.take(event)
-        elif event.lastgroup in _WHOLE:
-            start = _table_start(text, position, event.start()) if event["table"] else event.start()
+        elif kind in _WHOLE:
+            start = _table_start(text, position, event.start()) if kind == "table" else event.start()
             if start is not None:
                 found.blocks.append((start, end))
         position = end
-        if len(found) > _SECTIONS + end // _CHARACTERS_A_SECTION:
-            found.add_section(end, end, (), ())
-            break
     return found
 
 

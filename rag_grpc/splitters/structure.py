@@ -10,7 +10,7 @@ overlap in.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,19 +96,25 @@ def _groups(text: str, found: Outline, max_characters: int) -> Iterator[_Group]:
 class _Blocks:
     """What is best kept whole. A block begins and ends at a visible character, as a chunk does."""
 
-    def __init__(self, text: str, ranges: Iterable[Range]) -> None:
+    def __init__(self, text: str, ranges: Sequence[Range]) -> None:
         self._text = text
-        self._ranges = [(visible_from(text, *each), visible_until(text, *each)) for each in ranges]
-        self._starts = [start for start, _ in self._ranges]
+        self._ranges = ranges
+        self._starts = [start for start, _ in ranges]
 
     def around(self, place: int) -> Range | None:
         """The block that `place` cuts in two."""
         index = bisect_left(self._starts, place) - 1
-        return self._ranges[index] if index >= 0 and place < self._ranges[index][1] else None
+        if index < 0 or place >= self._ranges[index][1]:
+            return None
+        start, end = self._ranges[index]
+        start, end = visible_from(self._text, start, end), visible_until(self._text, start, end)
+        return (start, end) if start < place < end else None
 
     def last_end(self, highest: int) -> int:
         """The first visible character behind the last block before `highest`, which cuts none; -1: none."""
         index = bisect_left(self._starts, highest) - 1
+        if index >= 0 and self._ranges[index][1] > highest:
+            index -= 1
         return visible_from(self._text, self._ranges[index][1], highest) if index >= 0 else -1
 
 
