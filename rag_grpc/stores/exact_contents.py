@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag_grpc.core.analysis import Analyzer, query_terms
+from rag_grpc.core.chunking import embedding_text
 from rag_grpc.core.decisions import PutAction, check_revision, decide_put
-from rag_grpc.core.errors import DocumentNotFound, LimitExceeded, NotConfigured
+from rag_grpc.core.errors import DocumentNotFound, EmbedderChanged, LimitExceeded
 from rag_grpc.core.filters import Filter, matches
 from rag_grpc.core.hashing import canonical_metadata, content_hash
 from rag_grpc.core.metadata import patched
@@ -38,6 +40,8 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec
 from rag_grpc.core.searches import Found, Search, SearchResult, SearchStrategy
+from rag_grpc.core.shadow import ShadowContent, Target
+from rag_grpc.stores.exact_lexical import ExactLexical
 from rag_grpc.stores.exact_matrix import ExactMatrix
 from rag_grpc.stores.stored_document import StoredDocument, version_of
 
@@ -51,6 +55,7 @@ class Contents:
         *,
         numbers: Iterator[int],
         codec: MetadataCodec,
+        analyzer: Analyzer,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.collection = collection
@@ -58,6 +63,8 @@ class Contents:
         self.chunks = 0
         self._by_key: dict[int, StoredDocument] = {}
         self._matrix = ExactMatrix(collection.dimension, collection.metric)
+        self._lexical = ExactLexical()
+        self._analyzer = analyzer
         self._ordered: list[str] | None = None
         self._next_chunk = 1
         self._numbers = numbers
@@ -79,6 +86,7 @@ class Contents:
                 return self._delete_matches(write)
 
     def _put(self, write: PutDocument) -> PutOutcome | VectorsNeeded:
+        self._check_embedder(write.collection)
         document = write.document
         stored = self.documents.get(document.doc_id)
         action = decide_put(write, version_of(stored))
@@ -162,6 +170,10 @@ class Contents:
         )
         self.documents[document.doc_id] = self._by_key[stored.key] = stored
         self._matrix.append(vectors, first_chunk=first_chunk, document=stored.key)
+        without_context, language = self.collection.chunking.without_context, self.collection.language
+        for number, chunk in enumerate(document.chunks, first_chunk):
+            text = embedding_text(document.title, chunk.headings, chunk.text, without_context)
+            self._lexical.add(number, stored.key, self._analyzer.terms(text, language))
         self.chunks += len(document.chunks)
         self._ordered = None
         return revision
@@ -184,31 +196,65 @@ class Contents:
         del self._by_key[stored.key]
         count = len(stored.document.chunks)
         self._matrix.remove(first_chunk=stored.first_chunk, count=count)
+        for number in range(stored.first_chunk, stored.first_chunk + count):
+            self._lexical.remove(number)
         self.chunks -= count
         self._ordered = None
+
+    def take_over(self, target: Target, shadow: Mapping[int, ShadowContent]) -> None:
+        """Change the embedder: `shadow` has vectors and hashes of every content, by key."""
+        self.collection = replace(
+            self.collection,
+            embedder=target.embedder,
+            embedder_fingerprint=target.fingerprint,
+            dimension=target.dimension,
+        )
+        self._matrix = ExactMatrix(target.dimension, self.collection.metric)
+        for key, stored in sorted(self._by_key.items()):
+            made = shadow[key]
+            document = replace(
+                stored.document,
+                vectors=made.vectors,
+                embedding_key=made.embedding_key,
+                content_hash=made.content_hash,
+            )
+            kept = replace(stored, document=document)
+            self.documents[document.doc_id] = self._by_key[key] = kept
+            if made.vectors is not None:
+                self._matrix.append(made.vectors, first_chunk=kept.first_chunk, document=key)
+
+    def _check_embedder(self, collection: Collection) -> None:
+        if collection.embedder_fingerprint != self.collection.embedder_fingerprint:
+            raise EmbedderChanged(collection.name)
 
     # -- reads
 
     def search(self, search: Search) -> SearchResult:
-        """Compare every vector, select, and bring back what was selected."""
-        begin = time.perf_counter()
-        if search.dense is None:
-            raise NotConfigured("lexical search is not built yet")
-        wanted = None if search.filter is None else self._chunks_of(search.filter)
-        sifted = time.perf_counter()
-        candidates = self._matrix.nearest(search.dense.vector, search.candidates, wanted)
-        selected = search.select(Found(candidates, None, self._matrix.rows_of))
-        found = time.perf_counter()
+        """Compare every vector, and every chunk with a word in common; select, and bring back."""
+        stages: dict[str, float] = {}
+        clock = time.perf_counter()
+        wanted = None
+        if search.filter is not None:
+            wanted = self._chunks_of(search.filter)
+            stages["filter"], clock = time.perf_counter() - clock, time.perf_counter()
+        dense = lexical = None
+        if search.dense is not None:
+            self._check_embedder(search.collection)
+            dense = self._matrix.nearest(search.dense.vector, search.candidates, wanted)
+            stages["dense"], clock = time.perf_counter() - clock, time.perf_counter()
+        if search.lexical is not None:
+            terms = query_terms(self._analyzer, search.lexical.text, self.collection.language)
+            lexical = self._lexical.best(terms, search.candidates, wanted)
+            stages["lexical"], clock = time.perf_counter() - clock, time.perf_counter()
+        selected = search.select(Found(dense, lexical, self._matrix.rows_of))
         hits = tuple(self._by_key[each.document].hit(each, search.parts) for each in selected)
-        stages = {"dense": found - sifted, "fetch": time.perf_counter() - found}
-        if wanted is not None:
-            stages["filter"] = sifted - begin
+        stages["fetch"] = time.perf_counter() - clock
         return SearchResult(
             hits,
-            SearchStrategy.EXACT,
+            SearchStrategy.LEXICAL if dense is None else SearchStrategy.EXACT,
             stages,
             matching_chunks=None if wanted is None else len(wanted),
-            more=len(candidates.chunks) == search.candidates,
+            more=any(side is not None and len(side.chunks) == search.candidates for side in (dense, lexical)),
         )
 
     def _chunks_of(self, passing: Filter) -> NDArray[np.int64]:

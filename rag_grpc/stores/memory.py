@@ -15,7 +15,10 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
+from rag_grpc.core.analysis import Analyzer, PlainAnalyzer
 from rag_grpc.core.errors import CollectionExists, CollectionNotFound, NotReady, RagError
 from rag_grpc.core.filters import Filter
 from rag_grpc.core.models import (
@@ -31,21 +34,32 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec
 from rag_grpc.core.searches import Search, SearchResult
+from rag_grpc.core.shadow import Shadow, Target
 from rag_grpc.core.store_state import CollectionStats, StoreStats, StoreStatus
 from rag_grpc.stores.exact_contents import Contents
+from rag_grpc.stores.exact_shadow import ExactShadows
 
 
 class MemoryStore:
     """Keeps everything in memory, and compares every vector. What it kept is gone when it is closed."""
 
-    def __init__(self, *, codec: MetadataCodec, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        *,
+        codec: MetadataCodec,
+        analyzer: Analyzer | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Begin empty. Without an analyzer, words are compared as they stand, whatever their language."""
         self._codec = codec
+        self._analyzer = analyzer or PlainAnalyzer()
         self._clock = clock
         self._status = StoreStatus(False, False, "not opened yet", "not opened yet")
         self._listeners: list[Callable[[StoreStatus], None]] = []
         self._by_name: dict[str, Contents] = {}
         self._by_id: dict[int, Contents] = {}
         self._queue: deque[tuple[Write, asyncio.Future[Outcome]]] = deque()
+        self._shadows = ExactShadows(self._contents_now)
         self._numbers = itertools.count(1)
         """Revisions and ids of collections: one count for all, so that none is used twice."""
 
@@ -101,7 +115,7 @@ class MemoryStore:
             create_time=self._clock(),
         )
         self._by_name[spec.name] = self._by_id[collection.id] = Contents(
-            collection, numbers=self._numbers, codec=self._codec, clock=self._clock
+            collection, numbers=self._numbers, codec=self._codec, analyzer=self._analyzer, clock=self._clock
         )
         return collection
 
@@ -126,8 +140,24 @@ class MemoryStore:
     async def delete_collection(self, collection: Collection) -> None:
         """Remove it. Writes to it that wait find it gone. Raises CollectionNotFound."""
         self._contents(collection)
+        self._shadows.discard(collection)
         del self._by_id[collection.id]
         del self._by_name[collection.name]
+
+    def shadow(self, collection: Collection, target: Target) -> AbstractAsyncContextManager[Shadow]:
+        """Work on the shadow of a collection."""
+        return self._shadows.work_on(collection, target)
+
+    async def discard_shadow(self, collection: Collection) -> None:
+        """Forget what was kept for another embedder."""
+        self._contents(collection)
+        self._shadows.discard(collection)
+
+    async def rename_embedder(self, collection: Collection, name: str) -> Collection:
+        """Call the collection's embedder otherwise."""
+        contents = self._contents(collection)
+        contents.collection = replace(contents.collection, embedder=name)
+        return contents.collection
 
     # -- writes
 
@@ -230,6 +260,10 @@ class MemoryStore:
         if contents is None:
             raise CollectionNotFound(collection.name)
         return contents
+
+    def _contents_now(self, collection: Collection) -> Contents:
+        self._drain()
+        return self._contents(collection)
 
     def _check_open(self) -> None:
         if not self._status.can_read:

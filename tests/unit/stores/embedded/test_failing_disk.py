@@ -57,7 +57,7 @@ class Bench:
         """What a server would find that started now on what is on the disk; documents, and those found."""
         self.copies += 1
         copy = self.path / f"copy-{self.copies}"
-        shutil.copytree(self.path / "data", copy, ignore=shutil.ignore_patterns("*-shm", "lock"))
+        shutil.copytree(self.path / "data", copy, ignore=shutil.ignore_patterns("*-shm", "lock", "indexes"))
         store = self.make(None, copy)
         await store.open()
         try:
