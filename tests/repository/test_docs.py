@@ -166,6 +166,7 @@ def assert_ragctl_knows(words: list[str]) -> None:
 @pages
 def test_variables_exist(page: Path) -> None:
     known = {variable(field) for field in dataclasses.fields(Settings)} | NOT_SETTINGS
+    known |= {variable(field) + "_FILE" for field in dataclasses.fields(Settings) if field.metadata["secret"]}
     known |= {str(option.envvar) for option in get_command(ragctl).params if getattr(option, "envvar", None)}
     named = set(re.findall(r"\bRAG_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
     assert named <= known
