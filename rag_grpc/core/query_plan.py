@@ -111,11 +111,14 @@ class QueryPlan:
         """Take what a search found; return the next one where it did not reach deep enough."""
         selection, stages = self.selection, self.stages
         if selection is None and not stages:
-            # As it is for most queries. The store's own mapping belongs to all searches of a batch.
+            # As it is for most queries by vector. The store's own mapping belongs to all searches of a batch.
             self.stages = dict(result.stages)
         else:
-            for name, seconds in (*result.stages.items(), *(selection.seconds.items() if selection else ())):
+            own = selection.seconds if selection else {}
+            for name, seconds in (*result.stages.items(), *own.items()):
                 stages[name] = stages.get(name, 0.0) + seconds
+            # The store selects on its way to the rows, and counts both as one.
+            stages["fetch"] = max(0.0, stages.get("fetch", 0.0) - sum(own.values()))
         if selection is not None and selection.deeper:
             self.selection = selection = selection.next()
             return self._search(selection.depth, selection)

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from time import perf_counter
 
-from rag_grpc.core.analysis import Analyzer
+from rag_grpc.core.analysis import Analyzer, PlainAnalyzer
 from rag_grpc.core.chunking import embedding_text
 from rag_grpc.core.document_vectors import mean_vector
 from rag_grpc.core.embedding_queue import EmbeddingQueue
-from rag_grpc.core.errors import NotConfigured, RagError, StorageFault
+from rag_grpc.core.errors import EmbedderChanged, RagError, StorageFault
 from rag_grpc.core.highlights import highlight
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import TextSpan
@@ -24,7 +24,7 @@ from rag_grpc.core.searches import Hit, HitParts, Search
 class Retrieval:
     """Answers queries.
 
-    `analyzer` takes texts apart as the store does, None where the store has no lexical search. `ef` is how
+    `analyzer` takes texts apart as the store does; without one, words are compared as they stand. `ef` is how
     many candidates the store's graphs look at where a query does not say.
     """
 
@@ -45,8 +45,10 @@ class Retrieval:
         self._embedding = embedding
         self._telemetry = telemetry
         self._reranking = reranking or Reranking({}, telemetry)
-        self._analyzer = analyzer
-        self._planner = Planner(store, embedders, limits, reranking=self._reranking, analyzer=analyzer, ef=ef)
+        self._analyzer = analyzer or PlainAnalyzer()
+        self._planner = Planner(
+            store, embedders, limits, reranking=self._reranking, analyzer=self._analyzer, ef=ef
+        )
 
     async def query(self, query: Query) -> QueryResult:
         """Answer one query.
@@ -64,6 +66,16 @@ class Retrieval:
 
         Texts are embedded together, and the store is asked once for all. Errors pass through.
         """
+        planned = await self._answered(queries)
+        # Somewhere between looking at the collection and searching in it, its embedder was changed.
+        again = [place for place, each in enumerate(planned) if _overtaken(each)]
+        if again:
+            for place, each in zip(again, await self._answered([queries[i] for i in again]), strict=True):
+                planned[place] = each
+        return [self._result(each) for each in planned]
+
+    async def _answered(self, queries: Sequence[Query | RagError]) -> list[QueryPlan | RagError]:
+        """Plan queries and take each as far as it goes."""
         planned = [self._planned(each) for each in queries]
         plans = [each for each in planned if isinstance(each, QueryPlan)]
         # One by one in the queue, so that a bad text fails alone; it embeds them together all the same.
@@ -72,7 +84,7 @@ class Retrieval:
         await self._search(plans)
         await self._each(self._rerank, [each for each in plans if each.reranker and each.result])
         await self._each(self._mark, [each for each in plans if each.query.highlight and each.result])
-        return [self._result(each) for each in planned]
+        return planned
 
     def _planned(self, query: Query | RagError) -> QueryPlan | RagError:
         if isinstance(query, RagError):
@@ -140,11 +152,8 @@ class Retrieval:
 
     async def _mark(self, plan: QueryPlan) -> None:
         """Find the words of the query in what was found, in a thread: it may be much text."""
-        analyzer = self._analyzer
-        if analyzer is None:
-            raise NotConfigured("highlight is not available on this server", metadata={"field": "highlight"})
         plan.highlights = await asyncio.to_thread(
-            _marked, analyzer, plan.hits, plan.query.text, plan.collection.language
+            _marked, self._analyzer, plan.hits, plan.query.text, plan.collection.language
         )
 
     def _result(self, plan: QueryPlan | RagError) -> QueryResult | RagError:
@@ -163,6 +172,10 @@ class Retrieval:
         return QueryResult(
             hits, result.strategy, plan.stages, plan.mode, result.matching_chunks, plan.highlights
         )
+
+
+def _overtaken(planned: QueryPlan | RagError) -> bool:
+    return isinstance(planned, QueryPlan) and isinstance(planned.failure, EmbedderChanged)
 
 
 def _marked(analyzer: Analyzer, hits: Sequence[Hit], query: str, language: str) -> list[list[TextSpan]]:
