@@ -35,6 +35,8 @@ FUSED_DEPTH = 100
 """How many candidates of each side are fused at first."""
 FILTERED_DEPTH = 32
 """Behind a filter a graph is asked for many times as many, so the first rung is short."""
+GLANCE = 200
+"""Characters of a query that are looked at for words, on the event loop, where most have one."""
 CANDIDATES_A_HIT = 4
 """How many candidates a re-ranking looks at for each hit that is wanted."""
 CAPPED_DEPTHS = 4
@@ -209,10 +211,15 @@ class Planner:
             return SearchMode.DENSE
         if query.vector is None and collection.embedder == NO_EMBEDDER:
             return SearchMode.LEXICAL
-        # Stop words alone are no evidence.
-        if not self._analyzer.terms(text, collection.language):
-            return SearchMode.DENSE
-        return SearchMode.HYBRID
+        # Stop words alone are no evidence. A long text shows at its beginning that it has others.
+        glance = text
+        if len(text) > GLANCE:
+            space = text.rfind(" ", 0, GLANCE)
+            glance = text[: space if space > 0 else GLANCE]
+        terms, language = self._analyzer.terms, collection.language
+        if terms(glance, language) or (glance is not text and terms(text, language)):
+            return SearchMode.HYBRID
+        return SearchMode.DENSE
 
     def _plan_dense(self, plan: QueryPlan) -> None:
         query, collection = plan.query, plan.collection

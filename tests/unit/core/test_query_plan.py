@@ -62,6 +62,9 @@ async def planner() -> AsyncIterator[Planner]:
     [
         (Query(text="jackdaw"), HYBRID),
         (Query(text="the"), DENSE),
+        (Query(text="the " * 100), DENSE),
+        (Query(text="the " * 100 + "jackdaw"), HYBRID),
+        (Query(text="jackdaw" * 100), HYBRID),
         (Query(text="the", mode=LEXICAL), LEXICAL),
         (Query(text="the", mode=HYBRID), HYBRID),
         (Query(vector=WORDS), DENSE),

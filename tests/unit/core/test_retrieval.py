@@ -91,8 +91,9 @@ async def test_a_text_finds_what_is_like_it(house: House) -> None:
     assert len(result.hits) == 2
     assert result.hits[0].score == pytest.approx(1, abs=1e-6)
     assert result.strategy is SearchStrategy.EXACT
-    assert set(result.stages) == {"embed", "dense", "fetch"}
-    assert {"embed", "dense", "fetch"} <= set(house.telemetry.stages)
+    assert result.mode is SearchMode.HYBRID
+    assert set(result.stages) == {"embed", "dense", "lexical", "fuse", "fetch"}
+    assert set(result.stages) <= set(house.telemetry.stages)
 
 
 async def test_a_vector_is_asked_as_it_is(house: House) -> None:
@@ -102,11 +103,13 @@ async def test_a_vector_is_asked_as_it_is(house: House) -> None:
     assert house.embedder.batches == []
 
 
-async def test_a_vector_beside_a_text_goes_first(house: House) -> None:
+async def test_a_vector_beside_a_text_takes_the_place_of_its_embedding(house: House) -> None:
     asked = house.embedder.embed(["harbour"])[0]
     house.embedder.batches.clear()
-    result = await house.retrieval.query(Query(text="jackdaw", vector=asked, top_k=1))
-    assert [hit.doc_id for hit in result.hits] == ["harbour"]
+    query = Query(text="jackdaw", vector=asked, top_k=1, mode=SearchMode.DENSE)
+    assert [hit.doc_id for hit in (await house.retrieval.query(query)).hits] == ["harbour"]
+    (hit,) = (await house.retrieval.query(query._replace(mode=None))).hits
+    assert (hit.doc_id, hit.lexical_rank) == ("jackdaw", 1)
     assert house.embedder.batches == []
 
 
