@@ -37,7 +37,7 @@ from rag_grpc.rpc.generation_servicer import GenerationServicer
 from rag_grpc.rpc.health_servicer import ServerHealthServicer, ServerInfo
 from rag_grpc.rpc.ingestion_servicer import MAX_PATIENCE, IngestionServicer, patience
 from rag_grpc.rpc.retrieval_servicer import RetrievalServicer
-from rag_grpc.splitters.semantic import SemanticSplitter
+from rag_grpc.splitters.structure import StructureSplitter
 from rag_grpc.stores.memory import MemoryStore
 from ragapi.v1 import collection_service_pb2 as collection_pb
 from ragapi.v1 import errors_pb2, health_service_pb2
@@ -93,7 +93,7 @@ class House:
         ingestion = Ingestion(
             store=self.store,
             embedders=self.embedders,
-            splitter=SemanticSplitter(),
+            splitter=StructureSplitter(),
             codec=codec,
             limits=limits,
             lanes=lanes,
@@ -283,7 +283,8 @@ async def test_queries_of_a_batch_that_do_not_fit_fail_alone(house: House) -> No
     await house.fill(30, text="x" * 900)
     large = retrieval_pb.QueryRequest(query="x", top_k=12)
     small = retrieval_pb.QueryRequest(query="x", top_k=1)
-    bad = retrieval_pb.QueryRequest(query="x", mode=retrieval_pb.SEARCH_MODE_LEXICAL)
+    model = retrieval_pb.Rerank(cross_encoder=retrieval_pb.CrossEncoder(model="missing"))
+    bad = retrieval_pb.QueryRequest(query="x", rerank=model)
     request = retrieval_pb.BatchQueryRequest(queries=[large, large, small, bad, retrieval_pb.QueryRequest()])
     response = retrieval_pb.BatchQueryResponse.FromString(await house.reads.BatchQuery(request, CONTEXT))
     assert response.ByteSize() <= SMALL
