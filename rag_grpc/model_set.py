@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -100,7 +102,7 @@ class ModelSet:
         """Load all models, one after the other, in a thread. Raises SettingsFault."""
         for each in self._loads:
             began = time.monotonic()
-            await asyncio.to_thread(each)
+            await _in_thread(each, f"load-{each.name}")
             log.info("model_loaded", name=each.name, seconds=round(time.monotonic() - began, 3))
 
     def close(self) -> None:
@@ -215,6 +217,32 @@ def _one_of(spec: ModelSpec, kinds: Mapping[str, Callable[[ModelSpec], T]]) -> C
             f" pip install 'rag-grpc[{spec.kind}]'"
         )
     return kinds[spec.kind]
+
+
+async def _in_thread(work: Callable[[], None], name: str) -> None:
+    """Run in a thread that ends with the process: a server that is told to stop waits for no download."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: Exception | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        error = None
+        try:
+            work()
+        except Exception as raised:  # noqa: BLE001 # raised again where it is waited for
+            error = raised
+        with suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(tell, error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    await done
 
 
 def _key(file: Path) -> Secret:

@@ -38,6 +38,21 @@ def test_check_config_shows_what_a_server_would_start_with(
     assert said.err == "RAG_NOTHING_KNOWN: there is no such setting; it is ignored\n"
 
 
+def test_check_config_masks_secrets_and_shows_models(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    small = "small=openai:text-embedding-3-small?dimension=512"
+    monkeypatch.setenv("RAG_EMBEDDERS", f"mock, {small}")
+    (tmp_path / "key").write_text("hunter2\n")
+    monkeypatch.setenv("RAG_OPENAI_API_KEY_FILE", str(tmp_path / "key"))
+    assert main(["check-config"]) == 0
+    said = capsys.readouterr()
+    shown = dict(line.split("=", 1) for line in said.out.splitlines())
+    assert (shown["RAG_EMBEDDERS"], shown["RAG_RERANKERS"]) == (f"mock,{small}", "")
+    assert shown["RAG_OPENAI_API_KEY"] == "***"
+    assert "hunter2" not in said.out + said.err
+
+
 def test_check_config_tells_all_faults(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from rag_grpc.core.errors import NotReady
+from rag_grpc.embedders.fastembed import FastembedEmbedder
 from rag_grpc.environment import Secret, SettingsFault
 from rag_grpc.model_set import ModelSet
 from rag_grpc.settings import Settings
@@ -61,6 +64,33 @@ async def test_a_model_that_cannot_be_loaded_is_a_fault_of_its_setting(tmp_path:
     models = ModelSet(settings(f"good=fastembed:{good}", f"bad=fastembed:{bad}"))
     with pytest.raises(SettingsFault, match=r"RAG_EMBEDDERS: bad: .*model.onnx' cannot be loaded"):
         await models.load()
+
+
+def test_whoever_gives_up_waiting_waits_for_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began, goes_on = threading.Event(), threading.Event()
+
+    def slow(_: object) -> None:
+        began.set()
+        goes_on.wait(30)
+
+    monkeypatch.setattr(FastembedEmbedder, "load", slow)
+    models = ModelSet(settings(f"tiny=fastembed:{tiny_embedder(tmp_path)}"))
+
+    async def give_up() -> None:
+        loading = asyncio.create_task(models.load())
+        assert await asyncio.to_thread(began.wait, 10)
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+
+    # asyncio.run waits for its own pool of threads when it ends.
+    asyncio.run(asyncio.wait_for(give_up(), 20))
+    (thread,) = [each for each in threading.enumerate() if each.name == "load-tiny"]
+    assert thread.is_alive()
+    assert thread.daemon
+    goes_on.set()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
