@@ -23,7 +23,7 @@ from rag_grpc.settings import Settings
 from ragapi.v1.collection_service_pb2 import Collection, CreateCollectionRequest, GetCollectionRequest
 from ragapi.v1.health_service_pb2 import GetServerInfoRequest, PingRequest
 from ragapi.v1.ingestion_service_pb2 import IngestDocumentRequest
-from ragapi.v1.retrieval_service_pb2 import SEARCH_MODE_DENSE, QueryRequest
+from ragapi.v1.retrieval_service_pb2 import SEARCH_MODE_DENSE, CrossEncoder, QueryRequest, Rerank
 from ragapi.v1.types_pb2 import Document
 from tests.contracts.embeddings_server import DIMENSION as FAR_DIMENSION
 from tests.contracts.embeddings_server import embeddings_server, stall
@@ -96,6 +96,17 @@ async def test_models_are_told_of_used_and_guarded(settings: Settings, tmp_path:
             await stubs.collections.CreateCollection(CreateCollectionRequest(collection=made))
             await ingest(stubs, name)
             assert await first_hit(stubs, name, "harbour") == "ships"
+        rerank = Rerank(cross_encoder=CrossEncoder())
+        asked = QueryRequest(collection="near", query="full of ships", rerank=rerank)
+        reranked = await stubs.retrieval.Query(asked, timeout=20)
+        assert reranked.results[0].doc_id == "ships"
+        assert reranked.results[0].score > reranked.results[1].score
+        rerank.cross_encoder.model = "nobody"
+        with pytest.raises(grpc.aio.AioRpcError, match="nobody") as caught:
+            await stubs.retrieval.Query(
+                QueryRequest(collection="near", query="full of ships", rerank=rerank), timeout=20
+            )
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         kept = await stubs.collections.GetCollection(GetCollectionRequest(name="default"))
         assert kept.collection.embedder_fingerprint == info.embedders[0].fingerprint
     # The same model elsewhere is the same model; another one under its name is not.
