@@ -44,6 +44,7 @@ from tests.contracts.store_reads import (
     page_of_documents,
     random_collection,
 )
+from tests.contracts.store_shadow import DurableShadowContract, ShadowContract
 from tests.contracts.store_state import CollectionContract, StateContract
 from tests.contracts.store_writes import DeleteContract, OrderContract, PatchContract, PutContract
 
@@ -58,6 +59,7 @@ class StoreContract(
     FilterContract,
     ConsistencyContract,
     CollectionContract,
+    ShadowContract,
     StateContract,
 ):
     """What every Store must do."""
@@ -87,7 +89,7 @@ class StoreContract(
         )
 
 
-class DurableStoreContract(StoreContract):
+class DurableStoreContract(StoreContract, DurableShadowContract):
     """What a Store must do that keeps what it is given."""
 
     durable = True

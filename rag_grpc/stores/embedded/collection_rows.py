@@ -18,25 +18,27 @@ from rag_grpc.core.models import (
     Metric,
 )
 from rag_grpc.stores.embedded.effects import Counters
+from rag_grpc.stores.embedded.side import Side
 
 COLUMNS = "id, uid, name, embedder, embedder_fingerprint, dimension, metric, chunking, language, create_time"
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionRow:
-    """A collection with its counters."""
+    """A collection with its counters, and where its vectors lie."""
 
     collection: Collection
     counters: Counters
+    side: Side
 
 
 def read_collections(connection: apsw.Connection) -> list[CollectionRow]:
     """Read all collections that were not dropped."""
     rows: Any = connection.execute(
-        f"SELECT {COLUMNS}, next_document, next_chunk, documents, chunks"  # noqa: S608  # constants
+        f"SELECT {COLUMNS}, next_document, next_chunk, documents, chunks, side"  # noqa: S608  # constants
         " FROM collection WHERE dropped = 0 ORDER BY id"
     ).fetchall()
-    return [CollectionRow(_collection(row[:10]), Counters(*row[10:])) for row in rows]
+    return [_row(_collection(row[:10]), Counters(*row[10:14]), row[14]) for row in rows]
 
 
 def read_dropped(connection: apsw.Connection) -> list[int]:
@@ -70,13 +72,23 @@ def insert_collection(connection: apsw.Connection, spec: CollectionSpec, fingerp
             raise CollectionExists(f"collection {spec.name!r} exists already") from error
     if row is None:
         raise StorageFault("the new collection has no row")
-    return CollectionRow(_collection(row), Counters(1, 1, 0, 0))
+    return _row(_collection(row), Counters(1, 1, 0, 0), 0)
 
 
 def drop_collection(connection: apsw.Connection, collection_id: int) -> None:
     """Take a collection out of sight, durably; its rows are purged later."""
     with connection:
         connection.execute("UPDATE collection SET dropped = 1 WHERE id = ?", (collection_id,))
+
+
+def rename_embedder(connection: apsw.Connection, collection_id: int, name: str) -> None:
+    """Give the collection's embedder another name, durably."""
+    with connection:
+        connection.execute("UPDATE collection SET embedder = ? WHERE id = ?", (name, collection_id))
+
+
+def _row(collection: Collection, counters: Counters, side: int) -> CollectionRow:
+    return CollectionRow(collection, counters, Side(side, collection.embedder_fingerprint))
 
 
 def _collection(row: Any) -> Collection:

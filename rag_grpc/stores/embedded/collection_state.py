@@ -22,6 +22,7 @@ from rag_grpc.stores.embedded.dense_index import DenseIndex
 from rag_grpc.stores.embedded.dense_search import DenseView
 from rag_grpc.stores.embedded.filter_index import FilterIndex, FilterView
 from rag_grpc.stores.embedded.lexical_index import LexicalFault, LexicalIndex, LexicalView
+from rag_grpc.stores.embedded.side import Side
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,7 @@ class View:
     """A collection as of `seq`. `lexical` is None while the index of words is being made anew."""
 
     seq: int
+    side: Side
     dense: DenseView
     counts: CollectionCounts
     filters: FilterView
@@ -42,12 +44,14 @@ class CollectionState:
 
     `fault` is set where the indexes could not follow the database; then searches get NotReady until they were
     made anew. `lexical_fault` likewise, for the index of words and for searches that look for words.
-    `births` counts chunks that came in since the last snapshot began.
+    `births` counts chunks that came in since the last snapshot began. `coming` is the index of the shadow
+    that is being worked on, None where none is; `swapped_seq` is when the last one took over.
     """
 
     def __init__(
         self,
         collection: Collection,
+        side: Side,
         index: DenseIndex,
         filters: FilterIndex,
         lexical: LexicalIndex,
@@ -57,7 +61,10 @@ class CollectionState:
         lexical_fault: str = "",
     ) -> None:
         self.collection = collection
+        self.side = side
         self.index = index
+        self.coming: DenseIndex | None = None
+        self.swapped_seq = -1
         self.filters = filters
         self.lexical = lexical
         self.lexical_fault = lexical_fault
@@ -89,6 +96,21 @@ class CollectionState:
             self.index = index
             self.filters = filters or self.filters
             self.view = self._view(self.view.seq, self.view.counts)
+
+    def take_over(self, collection: Collection, side: Side, index: DenseIndex, seq: int) -> None:
+        """Let searches that begin from now on use another embedder's vectors, as of `seq`. Writer thread."""
+        with self.following, self._lock:
+            self.collection, self.side, self.index = collection, side, index
+            self.coming = None
+            self.swapped_seq = seq
+            self.births, self.snapshot_seq, self.snapshot_time = index.vectors.slots.length, -1, None
+            self.view = self._view(seq, self.view.counts)
+
+    def close_indexes(self) -> None:
+        """Let go of the vector files."""
+        self.index.close()
+        if self.coming is not None:
+            self.coming.close()
 
     def replace_lexical(self, lexical: LexicalIndex) -> None:
         """Let searches that begin from now on use another index of the same words. Writer thread."""
@@ -130,7 +152,7 @@ class CollectionState:
 
     def _view(self, seq: int, counts: CollectionCounts) -> View:
         lexical = None if self.lexical_fault else self.lexical.view()
-        return View(seq, self.index.view(seq), counts, self.filters.view(), lexical)
+        return View(seq, self.side, self.index.view(seq), counts, self.filters.view(), lexical)
 
     @contextmanager
     def hold(self, *, words: bool = False) -> Iterator[View]:

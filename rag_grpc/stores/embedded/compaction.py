@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from dataclasses import dataclass
 
+from rag_grpc.core.errors import StorageFault
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_index import DenseIndex
 
@@ -23,7 +24,12 @@ class Compaction:
     swap: concurrent.futures.Future[object] | None = None
 
     def put_in_place(self) -> None:
-        """Bring the new index up to the old one's state and let searches use it. Writer thread."""
+        """Bring the new index up to the old one's state and let searches use it. Writer thread.
+
+        Raises StorageFault where another one has taken the old one's place.
+        """
+        if self.state.index is not self.old:
+            raise StorageFault("another index has taken the old one's place")
         self.fresh.catch_up(self.old, self.through)
         self.state.replace_index(self.fresh)
 

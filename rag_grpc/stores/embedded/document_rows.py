@@ -16,6 +16,7 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import ChunkPage, DocumentPage
 from rag_grpc.stores.embedded.hit_rows import headings_of, vector_of
+from rag_grpc.stores.embedded.side import TABLES
 
 COLUMNS = "doc_id, media_type, title, metadata, revision, content_hash, chunk_count, create_time, update_time"
 TEXT = "(SELECT text FROM document_text WHERE key = document.key)"
@@ -86,7 +87,10 @@ def read_chunk_page(
     if head is None:
         raise DocumentNotFound(collection.name, doc_id)
     first_chunk, count, revision = head
-    vector = "(SELECT vector FROM embedding WHERE chunk = id)" if include_vectors else "NULL"
+    vector = "NULL"
+    if include_vectors:
+        side: Any = reader.execute("SELECT side FROM collection WHERE id = ?", (collection.id,)).get
+        vector = f"(SELECT vector FROM {TABLES[side]} WHERE chunk = id)"  # noqa: S608  # constants
     rows = reader.execute(
         f"SELECT ordinal, text, start_offset, end_offset, headings, {vector}"  # noqa: S608  # constants
         " FROM chunk WHERE id >= ? AND id < ? ORDER BY id",

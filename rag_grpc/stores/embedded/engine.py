@@ -32,6 +32,8 @@ from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
 from rag_grpc.stores.embedded.loading import IndexLoader
 from rag_grpc.stores.embedded.room import Room
 from rag_grpc.stores.embedded.search_threads import SearchThreads
+from rag_grpc.stores.embedded.shadow_writes import ShadowWrites
+from rag_grpc.stores.embedded.shadows import Shadows
 from rag_grpc.stores.embedded.snapshots import publish, write_snapshot
 from rag_grpc.stores.embedded.write_health import WriteHealth
 from rag_grpc.stores.embedded.writer import Writer
@@ -101,8 +103,18 @@ class Engine:
         self._commits = GroupCommit(self._open_writer, codec, follower, telemetry)
         self._housekeeping = Housekeeping(self.states)
         self.writer = Writer(self._commits, self._keep_house)
+        open_one = partial(open_reader, folder.database)
+        self.shadows = Shadows(
+            self.states,
+            self.writer,
+            ShadowWrites(self._commits, self._room, folder, changed=self._housekeeping.look_again),
+            self._loader,
+            open_reader=open_one,
+            spare_bytes=self._room.spare_bytes,
+            tail_bound=settings.tail_bound,
+        )
         self.searches = SearchThreads(
-            lambda: open_reader(folder.database),
+            open_one,
             self._state_of,
             telemetry,
             threads=settings.search_threads,
@@ -130,6 +142,7 @@ class Engine:
         self._folder.remove_strays({row.collection.id for row in rows})
         for row in rows:
             self._commits.counters[row.collection.id] = row.counters
+            self._commits.sides[row.collection.id] = row.side
             self.states[row.collection.id] = self._loader.state(connection, row, self._commits.seq)
         log.info(
             "store_loaded",
@@ -168,7 +181,7 @@ class Engine:
         except apsw.Error as error:
             log.warning("close_failed", error=str(error))
         for state in self.states.values():
-            state.index.close()
+            state.close_indexes()
             state.lexical.close()
         self.states.clear()
         self._folder.unlock()
@@ -231,6 +244,7 @@ class Engine:
             raise
         (state,) = made
         self._commits.counters[row.collection.id] = row.counters
+        self._commits.sides[row.collection.id] = row.side
         self.states[row.collection.id] = state
         return state
 
@@ -238,8 +252,9 @@ class Engine:
         """Let go of a collection that was just dropped."""
         number = state.collection.id
         self._commits.counters.pop(number, None)
+        self._commits.sides.pop(number, None)
         self.states.pop(number, None)
-        state.index.close()
+        state.close_indexes()
         with state.following:
             state.lexical.close()
         self._folder.remove_index_folder(number)
@@ -257,8 +272,12 @@ class Engine:
         connection = self._commits.connection
         if connection is None:
             raise StorageFault("the database is not open")
-        counters = self._commits.counters[state.collection.id]
-        index = self._loader.vectors(connection, CollectionRow(state.collection, counters))
+        number = state.collection.id
+        row = next(each for each in read_collections(connection) if each.collection.id == number)
+        # After a COMMIT of which nobody knew whether it came to pass, these may be others.
+        state.collection, state.side, self._commits.sides[number] = row.collection, row.side, row.side
+        counters = self._commits.counters[number]
+        index = self._loader.vectors(connection, row)
         filters = self._loader.filters(connection, state.collection)
         state.publish_counts(self._commits.seq, CollectionCounts(counters.documents, counters.chunks))
         return index, filters
@@ -268,7 +287,7 @@ class Engine:
         connection = self._commits.connection
         if connection is None:
             raise StorageFault("the database is not open")
-        row = CollectionRow(state.collection, self._commits.counters[state.collection.id])
+        row = CollectionRow(state.collection, self._commits.counters[state.collection.id], state.side)
         try:
             state.replace_lexical(self._lexical_loader.make(connection, row, self._commits.seq))
         except (LexicalFault, OSError) as error:

@@ -31,6 +31,7 @@ from rag_grpc.core.ports import MetadataCodec, Telemetry
 from rag_grpc.stores.embedded.collection_rows import read_collections
 from rag_grpc.stores.embedded.database import last_seq, tidied
 from rag_grpc.stores.embedded.effects import Counters, Effects
+from rag_grpc.stores.embedded.side import Side
 from rag_grpc.stores.embedded.transaction import Transaction
 
 log = structlog.get_logger(__name__)
@@ -67,10 +68,11 @@ class GroupCommit:
         follower: Follower,
         telemetry: Telemetry,
     ) -> None:
-        """Name what is needed; `connection`, `seq` and `counters` are set when the store was loaded."""
+        """Name what is needed; the public attributes are set when the store was loaded."""
         self.connection: apsw.Connection | None = None
         self.seq = 0
         self.counters: dict[int, Counters] = {}
+        self.sides: dict[int, Side] = {}
         self.doubtful = False
         self._reopen = reopen
         self._codec = codec
@@ -138,7 +140,9 @@ class GroupCommit:
             raise AssertionError("recovered without a connection")
         results: list[Result] = []
         try:
-            transaction = Transaction(self.connection, self._codec, seq=self.seq, counters=self.counters)
+            transaction = Transaction(
+                self.connection, self._codec, seq=self.seq, counters=self.counters, sides=self.sides
+            )
             for write in group:
                 try:
                     results.append(transaction.apply(write))
@@ -210,7 +214,9 @@ class GroupCommit:
             return False
         if seq > self.seq and seq != expected:
             log.error("database_ahead", seq=seq, known=self.seq)
-            self.counters = {row.collection.id: row.counters for row in read_collections(self.connection)}
+            rows = read_collections(self.connection)
+            self.counters = {row.collection.id: row.counters for row in rows}
+            self.sides = {row.collection.id: row.side for row in rows}
             self._follower.diverged()
         self.seq = max(self.seq, seq)
         return self.prove()

@@ -33,12 +33,12 @@ def headings_of(stored: str | None) -> tuple[str, ...]:
 
 
 @cache
-def _hits_statement(parts: HitParts) -> str:
+def _hits_statement(parts: HitParts, table: str) -> str:
     text = "c.text" if parts.text else "''"
     title = "d.title" if parts.title else "''"
     metadata = "d.metadata" if parts.metadata else "NULL"
     vector = "e.vector" if parts.vectors else "NULL"
-    join = "CROSS JOIN embedding e ON e.chunk = c.id" if parts.vectors else ""
+    join = f"CROSS JOIN {table} e ON e.chunk = c.id" if parts.vectors else ""
     # CROSS JOIN keeps the order of the tables: SQLite would guess how many values the list has.
     return (
         f"SELECT c.id, c.ordinal, {text}, c.start_offset, c.end_offset, c.headings, {vector}, "  # noqa: S608 # constants
@@ -49,17 +49,18 @@ def _hits_statement(parts: HitParts) -> str:
 
 
 def read_hits(
-    reader: apsw.Connection, selections: Sequence[Sequence[Selected]], seq: int, parts: HitParts
+    reader: apsw.Connection, selections: Sequence[Sequence[Selected]], seq: int, parts: HitParts, table: str
 ) -> list[tuple[Hit, ...] | StorageFault]:
     """Read the rows of what several searches selected as of `seq`, each in its order.
 
-    A selection is a StorageFault where a row is not there: then the index and the database disagree.
+    `table` is the one that the vectors lie in. A selection is a StorageFault where a row is not there: then
+    the index and the database disagree.
     """
     wanted = {each.chunk for selected in selections for each in selected}
     rows: dict[int, tuple[Any, ...]] = {}
     if wanted:
         ids = np.fromiter(wanted, np.int64, len(wanted))
-        found: Any = reader.execute(_hits_statement(parts), (apsw.carray(ids),)).fetchall()
+        found: Any = reader.execute(_hits_statement(parts, table), (apsw.carray(ids),)).fetchall()
         rows = {row[0]: row for row in found}
     return [_hits(reader, selected, rows, seq, parts) for selected in selections]
 

@@ -15,6 +15,7 @@ import apsw
 from rag_grpc.stores.embedded.collection_rows import read_dropped
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.migrations import first_id
+from rag_grpc.stores.embedded.shadow_rows import purge, read_shadow
 
 SLICE_DOCUMENTS = 200
 SLICE_CHUNKS = 2000
@@ -37,6 +38,8 @@ class Housekeeping:
                 continue
             if self._purge_dead(connection, state.collection.id, oldest):
                 return True
+            if self._purge_other_side(connection, state, oldest):
+                return True
             if not state.lexical_fault:
                 with state.following:
                     state.lexical.note(state.view.seq)
@@ -49,6 +52,17 @@ class Housekeeping:
     def note_drop(self) -> None:
         """Learn that a collection was dropped."""
         self._dropped = None
+
+    def look_again(self, collection: int) -> None:
+        """Learn that a collection may have left something to purge though nothing was written."""
+        self._looked_at.pop(collection, None)
+
+    def _purge_other_side(self, connection: apsw.Connection, state: CollectionState, oldest: int) -> bool:
+        """Remove vectors that another embedder's took the place of, or that nobody goes on gathering."""
+        number = state.collection.id
+        if oldest < state.swapped_seq or read_shadow(connection, number) is not None:
+            return False
+        return purge(connection, number, state.side.other("").table, SLICE_CHUNKS)
 
     def _purge_dead(self, connection: apsw.Connection, collection: int, oldest: int) -> bool:
         rows: Any = connection.execute(
@@ -70,10 +84,12 @@ class Housekeeping:
             for key, first, count in taken:
                 for statement in (
                     "DELETE FROM embedding WHERE chunk >= ? AND chunk < ?",
+                    "DELETE FROM embedding_other WHERE chunk >= ? AND chunk < ?",
                     "DELETE FROM chunk WHERE id >= ? AND id < ?",
                 ):
                     connection.execute(statement, (first, first + count))
                 connection.execute("DELETE FROM document_text WHERE key = ?", (key,))
+                connection.execute("DELETE FROM shadow_content WHERE key = ?", (key,))
                 connection.execute("DELETE FROM document WHERE key = ?", (key,))
             connection.execute(
                 "DELETE FROM document_past WHERE (key, revision) IN"
@@ -111,6 +127,8 @@ class Housekeeping:
             removed = 0
             for table, key in (
                 ("embedding", "chunk"),
+                ("embedding_other", "chunk"),
+                ("shadow_content", "key"),
                 ("chunk", "id"),
                 ("document_text", "key"),
                 ("document", "key"),
@@ -124,6 +142,7 @@ class Housekeeping:
                 removed += connection.changes()
             if not removed:
                 connection.execute("DELETE FROM change WHERE collection = ?", (collection,))
+                connection.execute("DELETE FROM shadow WHERE collection = ?", (collection,))
                 connection.execute("DELETE FROM collection WHERE id = ?", (collection,))
                 self._dropped.pop()
         return True

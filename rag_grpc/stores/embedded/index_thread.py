@@ -139,7 +139,7 @@ class IndexThread:
                 return self._repair(state)
             if state.lexical.quiet:
                 state.commit_words()
-            return self._advance(state) or self._compact(state)
+            return self._advance(state) or self._compact(state) or self._advance_coming(state)
         except (RuntimeError, ValueError, MemoryError, OSError, StorageFull):
             log.exception("index_failed", collection=state.collection.name)
             state.fault = "the graph failed"
@@ -155,6 +155,16 @@ class IndexThread:
         moved = self._slice(index, state.oldest_seq())
         state.publish_graph()
         return moved and not compacting
+
+    def _advance_coming(self, state: CollectionState) -> bool:
+        """Build the graph of a shadow. Where that fails, whoever works on it finds it gone."""
+        coming = state.coming
+        try:
+            return coming is not None and self._slice(coming, state.view.seq)
+        except (RuntimeError, ValueError, MemoryError):
+            log.exception("shadow_index_failed", collection=state.collection.name)
+            state.coming = None
+            return False
 
     def _slice(self, index: DenseIndex, oldest_seq: int) -> bool:
         contended = index.graph is not None and index.graph.lock.contended
@@ -178,6 +188,9 @@ class IndexThread:
             return False
         if work.swap is not None:
             return self._finish_swap(work)
+        if work.old is not state.index:
+            self._abandon(state)
+            return False
         if work.fresh.tail > NEARLY_DONE_ROWS:
             return self._slice(work.fresh, state.oldest_seq())
         if self._post is not None:
@@ -222,10 +235,10 @@ class IndexThread:
         self._not_before = monotonic() + RETRY_SECONDS
 
     def _let_go_of_dropped(self) -> None:
-        """End what is under way for a collection that is gone."""
+        """End what is under way for a collection that is gone, or has another embedder."""
         if self._compaction is not None and self._compaction.state.dropped:
             self._abandon(self._compaction.state)
-        if self._child is not None and self._child.state.dropped:
+        if self._child is not None and self._child.obsolete:
             self._child.stop()
             self._child = None
 

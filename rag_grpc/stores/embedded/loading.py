@@ -64,7 +64,7 @@ class IndexLoader:
             index.close()
             raise
         state = CollectionState(
-            row.collection, index, filters, lexical, seq=seq, counts=counts, lexical_fault=fault
+            row.collection, row.side, index, filters, lexical, seq=seq, counts=counts, lexical_fault=fault
         )
         state.births = index.vectors.slots.length
         self._adopt_snapshot(state)
@@ -105,7 +105,7 @@ class IndexLoader:
         behind, end = first_id(collection.id), first_id(collection.id + 1)
         while True:
             rows: Any = connection.execute(
-                "SELECT chunk, content, vector FROM embedding"
+                f"SELECT chunk, content, vector FROM {row.side.table}"  # noqa: S608  # one of two
                 " WHERE chunk > ? AND chunk < ? ORDER BY chunk LIMIT ?",
                 (behind, end, SLICE_ROWS),
             ).fetchall()

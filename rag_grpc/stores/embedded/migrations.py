@@ -122,7 +122,37 @@ def m001_create_tables(connection: apsw.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[apsw.Connection], None], ...] = (m001_create_tables,)
+def m002_add_shadows(connection: apsw.Connection) -> None:
+    """Make room for the vectors of the embedder that a collection is on its way to."""
+    connection.execute(
+        """
+        ALTER TABLE collection ADD COLUMN side INTEGER NOT NULL DEFAULT 0;  -- embedding, 1: embedding_other
+
+        CREATE TABLE embedding_other (
+            chunk INTEGER PRIMARY KEY,
+            content INTEGER NOT NULL,
+            vector BLOB NOT NULL            -- as in `embedding`
+        ) STRICT;
+
+        CREATE TABLE shadow (               -- the embedder that a collection is on its way to
+            collection INTEGER PRIMARY KEY,
+            embedder TEXT NOT NULL,
+            embedder_fingerprint TEXT NOT NULL,
+            dimension INTEGER NOT NULL,
+            through INTEGER NOT NULL        -- every living content up to this key has its vectors
+        ) STRICT;
+
+        CREATE TABLE shadow_content (       -- what takes the place of a document's hashes
+            key INTEGER PRIMARY KEY,
+            revision INTEGER NOT NULL,      -- which they were made from
+            content_hash BLOB NOT NULL,
+            embedding_key BLOB NOT NULL
+        ) STRICT;
+        """
+    )
+
+
+MIGRATIONS: tuple[Callable[[apsw.Connection], None], ...] = (m001_create_tables, m002_add_shadows)
 
 
 def migrate(connection: apsw.Connection) -> int:

@@ -19,6 +19,7 @@ from rag_grpc.core.errors import RagError, StorageFull
 from rag_grpc.core.models import PutDocument
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.database import PAGE_SIZE, tidied
+from rag_grpc.stores.embedded.dense_index import DenseIndex
 from rag_grpc.stores.embedded.folder import DataFolder
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,12 @@ class Room:
             except StorageFull as error:
                 return error
         return None
+
+    def make_room(self, connection: apsw.Connection, index: DenseIndex, rows: int, size: int) -> None:
+        """See to room for `rows` vectors of `size` bytes in an index and the database. Raises StorageFull."""
+        if (error := self._check_disk(connection, size)) is not None:
+            raise error
+        index.reserve(rows, room=self._free(connection) - self._reserve // 2)
 
     def look_again(self, connection: apsw.Connection) -> None:
         """Find out whether a full disk has room again."""

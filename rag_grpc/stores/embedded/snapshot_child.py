@@ -27,6 +27,7 @@ class SnapshotChild:
     def __init__(self, state: CollectionState, folder: DataFolder, parameters: IndexParameters) -> None:
         """Start the child for what is committed now. Raises OSError where no process can be started."""
         self.state = state
+        self.side = state.side
         self.failed = False
         self._began = monotonic()
         self._births = state.births
@@ -44,6 +45,11 @@ class SnapshotChild:
             # stdin stays open: the child ends when it closes, so it never outlives this process.
             self._process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
             self._process.stdin.flush()
+
+    @property
+    def obsolete(self) -> bool:
+        """Whether nobody wants its snapshot: the collection is gone, or has another embedder."""
+        return self.state.dropped or self.state.side != self.side
 
     def finished(self) -> bool:
         """Whether the child has ended; then its snapshot was taken, or its failure logged."""
@@ -100,7 +106,9 @@ def _order(
         base=str(older[0]) if older else "",
         collection_id=state.collection.id,
         uid=state.collection.uid,
-        dimension=state.collection.dimension,
+        embedder_fingerprint=view.side.fingerprint,
+        table=view.side.table,
+        dimension=slots.rows.shape[1],
         metric=state.collection.metric.value,
         m=parameters.m,
         ef_construction=parameters.ef_construction,

@@ -50,6 +50,8 @@ class Order:
     base: str
     collection_id: int
     uid: str
+    embedder_fingerprint: str
+    table: str
     dimension: int
     metric: str
     m: int
@@ -67,7 +69,7 @@ class Order:
             uid=self.uid,
             name="",
             embedder="",
-            embedder_fingerprint="",
+            embedder_fingerprint=self.embedder_fingerprint,
             dimension=self.dimension,
             metric=Metric(self.metric),
             chunking=Chunking(),
@@ -151,7 +153,8 @@ def _vectors(order: Order, reader: apsw.Connection, behind: int) -> Iterator[tup
     """Read the vectors of chunks behind an id, in slices, up to the last one of the order."""
     while True:
         rows = reader.execute(
-            "SELECT chunk, vector FROM embedding WHERE chunk > ? AND chunk <= ? ORDER BY chunk LIMIT ?",
+            f"SELECT chunk, vector FROM {order.table}"  # noqa: S608  # one of two
+            " WHERE chunk > ? AND chunk <= ? ORDER BY chunk LIMIT ?",
             (behind, order.last_chunk, SLICE_ROWS),
         ).fetchall()
         if not rows:

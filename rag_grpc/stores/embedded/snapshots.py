@@ -31,7 +31,7 @@ from rag_grpc.stores.embedded.vector_file import Ids
 
 log = structlog.get_logger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 GRAPH_FILE = "graph.bin"
 MEMBERS_FILE = "members.npy"
 MANIFEST_FILE = "manifest.json"
@@ -47,6 +47,7 @@ class Manifest:
 
     format: int
     collection_uid: str
+    embedder_fingerprint: str
     seq: int
     last_chunk: int
     dimension: int
@@ -93,6 +94,7 @@ def write_snapshot(
     manifest = Manifest(
         format=FORMAT,
         collection_uid=collection.uid,
+        embedder_fingerprint=collection.embedder_fingerprint,
         seq=seq,
         last_chunk=last_chunk,
         dimension=collection.dimension,
@@ -165,6 +167,8 @@ def load(snapshot: Path, collection: Collection, parameters: IndexParameters, *,
     wanted = (FORMAT, collection.uid, collection.dimension, collection.metric.value)
     if (manifest.format, manifest.collection_uid, manifest.dimension, manifest.metric) != wanted:
         raise SnapshotUnusable("it is of another format or collection")
+    if manifest.embedder_fingerprint != collection.embedder_fingerprint:
+        raise SnapshotUnusable("it is of another embedder")
     if (manifest.m, manifest.ef_construction) != (parameters.m, parameters.ef_construction):
         raise SnapshotUnusable("it was built with other parameters")
     try:

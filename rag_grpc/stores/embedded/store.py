@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -31,6 +32,7 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import MetadataCodec, Telemetry
 from rag_grpc.core.searches import Search, SearchResult
+from rag_grpc.core.shadow import Shadow, Target
 from rag_grpc.core.store_state import StoreStats, StoreStatus
 from rag_grpc.stores.embedded.collection_rows import drop_collection
 from rag_grpc.stores.embedded.collection_state import CollectionState
@@ -192,6 +194,20 @@ class EmbeddedStore(StoreReads):
             state.dropped = False
             self._by_name[collection.name] = state
             raise
+
+    # -- another embedder
+
+    def shadow(self, collection: Collection, target: Target) -> AbstractAsyncContextManager[Shadow]:
+        """Work on the shadow of a collection."""
+        return self._engine.shadows.work_on(self._state(collection), collection, target)
+
+    async def discard_shadow(self, collection: Collection) -> None:
+        """Forget what was kept for another embedder."""
+        await self._engine.shadows.discard(self._state(collection))
+
+    async def rename_embedder(self, collection: Collection, name: str) -> Collection:
+        """Call the collection's embedder otherwise."""
+        return await self._engine.shadows.rename(self._state(collection), name)
 
     def _state(self, collection: Collection) -> CollectionState:
         self._check_ready()

@@ -13,12 +13,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import apsw
 
 from rag_grpc.core.decisions import PutAction, check_revision, decide_put
-from rag_grpc.core.errors import CollectionNotFound, DocumentNotFound, LimitExceeded, StorageFault
+from rag_grpc.core.errors import (
+    CollectionNotFound,
+    DocumentNotFound,
+    EmbedderChanged,
+    LimitExceeded,
+    StorageFault,
+)
 from rag_grpc.core.hashing import canonical_metadata, content_hash
 from rag_grpc.core.metadata import patched
 from rag_grpc.core.models import (
@@ -39,6 +46,7 @@ from rag_grpc.core.ports import MetadataCodec
 from rag_grpc.stores.embedded.dense_index import Born, Died
 from rag_grpc.stores.embedded.effects import Counters, Effects, Stored, Version
 from rag_grpc.stores.embedded.migrations import first_id
+from rag_grpc.stores.embedded.side import Side
 from rag_grpc.stores.embedded.stored_row import StoredRow, read_stored
 
 
@@ -46,12 +54,19 @@ class Transaction:
     """Applies writes between BEGIN and COMMIT; a new one for each group."""
 
     def __init__(
-        self, connection: apsw.Connection, codec: MetadataCodec, *, seq: int, counters: dict[int, Counters]
+        self,
+        connection: apsw.Connection,
+        codec: MetadataCodec,
+        *,
+        seq: int,
+        counters: Mapping[int, Counters],
+        sides: Mapping[int, Side],
     ) -> None:
-        """Begin. `seq` is the last one given out; `counters` are all collections', and not changed here."""
+        """Begin. `seq` is the last one given out; `counters` and `sides` are all collections'."""
         self.seq = seq
         self.effects: dict[int, Effects] = {}
         self._counters = counters
+        self._sides = sides
         self._connection = connection
         self._codec = codec
         connection.execute("BEGIN IMMEDIATE")
@@ -92,6 +107,8 @@ class Transaction:
 
     def _put(self, put: PutDocument) -> Outcome:
         collection, document = put.collection.id, put.document
+        if put.collection.embedder_fingerprint != self._sides[collection].fingerprint:
+            raise EmbedderChanged(put.collection.name)
         stored = self._stored(collection, document.doc_id)
         action = decide_put(put, stored.version if stored else None)
         if action is PutAction.EMBED_FIRST:
@@ -212,15 +229,14 @@ class Transaction:
         execute("INSERT INTO document_text VALUES (?,?)", (content, document.text))
         if document.vectors is None:
             raise StorageFault("a document without vectors reached the database")
+        insert_vector = f"INSERT INTO {self._sides[collection].table} VALUES (?,?,?)"  # noqa: S608  # one of two
         for ordinal, (chunk, vector) in enumerate(zip(document.chunks, document.vectors, strict=True)):
             headings = json.dumps(chunk.headings, ensure_ascii=False) if chunk.headings else None
             execute(
                 "INSERT INTO chunk VALUES (?,?,?,?,?,?,?)",
                 (first_chunk + ordinal, content, ordinal, chunk.start, chunk.end, headings, chunk.text),
             )
-            execute(
-                "INSERT INTO embedding VALUES (?,?,?)", (first_chunk + ordinal, content, vector.tobytes())
-            )
+            execute(insert_vector, (first_chunk + ordinal, content, vector.tobytes()))
         self._log(collection, "born", content, first_chunk, count)
         effects.born.append(Born(content, first_chunk, document.vectors))
         effects.stored.append(Stored(content, first_chunk, document))

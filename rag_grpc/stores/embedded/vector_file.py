@@ -142,8 +142,14 @@ class VectorFile:
         self.dead += count
 
     def close(self, *, remove: bool) -> None:
-        """Close the file, and `remove` it from the disk; arrays that are still held stay readable."""
+        """Close the file, and `remove` it from the disk; arrays that are still held stay readable.
+
+        Doing it twice is no error.
+        """
+        if self._file < 0:
+            return
         os.close(self._file)
+        self._file = -1
         if remove:
             self.path.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ import apsw
 import numpy as np
 import structlog
 
-from rag_grpc.core.errors import NotReady, RagError, StorageFault
+from rag_grpc.core.errors import EmbedderChanged, NotReady, RagError, StorageFault
 from rag_grpc.core.searches import Candidates, Found, Hit, Search, SearchResult, SearchStrategy
 from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
 from rag_grpc.stores.embedded.collection_state import View
@@ -35,6 +35,7 @@ def alike(search: Search) -> tuple[object, ...]:
     dense = search.dense
     return (
         search.collection.id,
+        search.collection.embedder_fingerprint,
         search.candidates,
         search.parts,
         search.lexical is None,
@@ -69,7 +70,7 @@ def answer(
         each.select(Found(None if near is None else near.candidates, words, lookup))
         for each, near, words in zip(searches, dense, lexical, strict=True)
     ]
-    rows = read_hits(reader, selections, view.seq, first.parts)
+    rows = read_hits(reader, selections, view.seq, first.parts, view.side.table)
     stages["fetch"] = perf_counter() - clock
     matching = None if allowed is None else len(allowed)
     return [
@@ -91,6 +92,8 @@ def _dense(
     asked, k = searches[0].dense, searches[0].candidates
     if asked is None:
         return [None] * len(searches)
+    if searches[0].collection.embedder_fingerprint != view.side.fingerprint:
+        raise EmbedderChanged(searches[0].collection.name)
     vectors = [each.dense.vector for each in searches if each.dense is not None]
     queries = comparable(vectors[0][None] if len(vectors) == 1 else np.stack(vectors), view.dense.metric)
     ef = asked.ef or ef
