@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rag_grpc.core.models import Metric
 from rag_grpc.core.searches import Candidates, SearchStrategy
 from rag_grpc.stores.embedded.graph import Graph, scores_of
+from rag_grpc.stores.embedded.processors import ALONE, Processors
 from rag_grpc.stores.embedded.vector_file import Ids, Rows, Slots
 
 BLOCK_VALUES = 4_000_000
@@ -66,7 +67,9 @@ def vectors_of(view: DenseView, chunks: Ids) -> Rows:
     return np.asarray(view.slots.rows[view.slots.slots_of(chunks)])
 
 
-def search(view: DenseView, queries: Rows, *, k: int, ef: int, exact: bool, threads: int = 1) -> list[Found]:
+def search(
+    view: DenseView, queries: Rows, *, k: int, ef: int, exact: bool, threads: Processors = ALONE
+) -> list[Found]:
     """Find the `k` best chunks for each row of `queries` (n, dimension), which are comparable rows."""
     if exact or view.graph is None:
         return [Found(each, SearchStrategy.EXACT) for each in _exact(view, queries, k)]

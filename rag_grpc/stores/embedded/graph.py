@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_grpc.core.models import Metric
+from rag_grpc.stores.embedded.processors import ALONE, Processors
 from rag_grpc.stores.embedded.vector_file import Ids, Rows
 
 SPACES = {Metric.COSINE: "ip", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2"}
@@ -159,7 +160,7 @@ class Graph:
             self.marked += len(ids)
 
     def nearest(
-        self, queries: Rows, k: int, *, threads: int = 1
+        self, queries: Rows, k: int, *, threads: Processors = ALONE
     ) -> tuple[list[Ids], list[NDArray[np.float32]], int]:
         """Find up to `k` chunks for each row of `queries` (n, dimension), nearest first.
 
@@ -175,13 +176,19 @@ class Graph:
             if k < 1:
                 none = np.empty(0, dtype=np.int64)
                 return [none] * len(queries), [np.empty(0, dtype=np.float32)] * len(queries), covered
-            try:
-                labels, distances = self._index.knn_query(
-                    queries, k=k, num_threads=_threads(len(queries), threads)
-                )
-            except RuntimeError:
-                return *self._one_by_one(queries, k), covered
-        return list(labels.astype(np.int64)), list(distances), covered
+            found = threads.spread(lambda part: self._knn(part, k), queries, least=QUERIES_A_THREAD)
+        return (
+            [ids for labels, _ in found for ids in labels],
+            [near for _, distances in found for near in distances],
+            covered,
+        )
+
+    def _knn(self, queries: Rows, k: int) -> tuple[list[Ids], list[NDArray[np.float32]]]:
+        try:
+            labels, distances = self._index.knn_query(queries, k=k, num_threads=1)
+        except RuntimeError:
+            return self._one_by_one(queries, k)
+        return list(labels.astype(np.int64)), list(distances)
 
     def _one_by_one(self, queries: Rows, k: int) -> tuple[list[Ids], list[NDArray[np.float32]]]:
         found: list[Ids] = []
@@ -210,11 +217,6 @@ class Graph:
         """Estimate what the graph takes in memory, to know whether a second one would fit."""
         m = int(self._index.M)
         return len(self) * (8 * m + 4 * self.dimension + 150)
-
-
-def _threads(queries: int, threads: int) -> int:
-    # hnswlib makes new threads for each call, which pays from some milliseconds of work on.
-    return threads if queries >= QUERIES_A_THREAD * threads else 1
 
 
 def scores_of(distances: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:

@@ -5,8 +5,8 @@ alone; under load the queries that came in while the thread was busy are answere
 together, which saves what a call into the graph, a hop between threads and a look
 at the database cost.
 
-One thread answers all searches that go through a graph alone, and lets hnswlib use
-every processor where a batch is large. A thread for each processor was slower by half:
+One thread answers all searches that go through a graph alone, and spreads
+a large batch over every processor. A thread for each processor was slower by half:
 Python runs one thread at a time, so several searchers make small batches and stand in
 each other's way, and in the event loop's. What takes long (exact scans, filters) and
 reads have threads of their own, so that no query through a graph waits behind them.
@@ -31,11 +31,14 @@ from rag_grpc.core.ports import Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.lexical_index import LexicalFault
+from rag_grpc.stores.embedded.processors import Processors
 from rag_grpc.stores.embedded.view_search import Result, alike, answer
 
 log = structlog.get_logger(__name__)
 
 BATCH_SEARCHES = 64
+SMALL_BATCH = 12
+"""What a thread takes at once though it is more than its share: smaller batches cost too much each."""
 
 Work: TypeAlias = Callable[[apsw.Connection], object]
 
@@ -91,7 +94,7 @@ class SearchThreads:
         self._state_of = state_of
         self._telemetry = telemetry
         self._ef = ef
-        self._processors = threads
+        self._processors = Processors(threads)
         self._quick = _Desk(1)
         self._slow = _Desk(threads)
         self._stopping = False
@@ -117,6 +120,7 @@ class SearchThreads:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+        self._processors.close()
 
     @property
     def waiting(self) -> int:
@@ -221,13 +225,18 @@ def _takes_long(search: Search) -> bool:
 
 def _share(desk: _Desk) -> list[_Item]:
     """Take a thread's share of what waits; what nobody waits for any more is dropped."""
-    share = min(-(-len(desk.searches) // desk.threads), BATCH_SEARCHES)
+    waiting = len(desk.searches)
+    # One share more than there are threads: what is left keeps a thread busy while the event loop answers.
+    share = min(max(-(-waiting // (desk.threads + 1)), min(waiting, SMALL_BATCH)), BATCH_SEARCHES)
     taken: list[_Item] = []
     with suppress(IndexError):  # another thread may be quicker
         while len(taken) < share:
             item = desk.searches.popleft()
             if not item.job.future.cancelled():
                 taken.append(item)
+        while taken and len(taken) < BATCH_SEARCHES and desk.searches[0].job is taken[-1].job:
+            # A call is answered when all of its searches are, so they go together.
+            taken.append(desk.searches.popleft())
     return taken
 
 

@@ -24,6 +24,7 @@ from rag_grpc.stores.embedded.dense_search import comparable, search, vectors_of
 from rag_grpc.stores.embedded.filtered_search import search_allowed
 from rag_grpc.stores.embedded.hit_rows import read_hits
 from rag_grpc.stores.embedded.lexical_search import search_words
+from rag_grpc.stores.embedded.processors import Processors
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ def alike(search: Search) -> tuple[object, ...]:
 
 
 def answer(
-    reader: apsw.Connection, view: View, searches: Sequence[Search], *, ef: int, threads: int
+    reader: apsw.Connection, view: View, searches: Sequence[Search], *, ef: int, threads: Processors
 ) -> list[Result]:
     """Answer searches that are `alike`; a stage takes all of them its time.
 
@@ -87,7 +88,7 @@ def answer(
 
 
 def _dense(
-    view: View, searches: Sequence[Search], allowed: AllowedChunks | None, *, ef: int, threads: int
+    view: View, searches: Sequence[Search], allowed: AllowedChunks | None, *, ef: int, threads: Processors
 ) -> Sequence[DenseFound] | Sequence[None]:
     asked, k = searches[0].dense, searches[0].candidates
     if asked is None:
