@@ -65,7 +65,25 @@ REFUSED: list[tuple[str, Message, str, set[str]]] = [
     ("Query", retrieval.QueryRequest(vector=VALUES), "DIMENSION_MISMATCH", {"vector"}),
     ("IngestDocument", ingest(chunked(ZERO)), "INVALID_FIELD", {"document.chunks[0].vector"}),
     ("Query", retrieval.QueryRequest(collection="vectors", vector=ZERO), "INVALID_FIELD", {"vector"}),
-    ("Query", retrieval.QueryRequest(collection="vectors", query="x"), "INVALID_FIELD", {"vector"}),
+    (
+        "Query",
+        retrieval.QueryRequest(collection="vectors", query="x", mode=retrieval.SEARCH_MODE_DENSE),
+        "INVALID_FIELD",
+        {"vector"},
+    ),
+    (
+        "Query",
+        retrieval.QueryRequest(collection="vectors", query="x", mode=retrieval.SEARCH_MODE_HYBRID),
+        "INVALID_FIELD",
+        {"vector"},
+    ),
+    ("Query", retrieval.QueryRequest(doc_id="nobody"), "DOCUMENT_NOT_FOUND", set()),
+    (
+        "Query",
+        retrieval.QueryRequest(query="x", rerank=retrieval.Rerank(cross_encoder=retrieval.CrossEncoder())),
+        "NOT_CONFIGURED",
+        set(),
+    ),
     ("IngestDocument", ingest(Document(doc_id="d", text="x")), "INVALID_FIELD", {"document.chunks"}),
     (
         "IngestDocument",
