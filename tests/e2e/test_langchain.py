@@ -291,3 +291,33 @@ async def test_variety_is_asked_for_by_either_client(
         assert sorted(texts(found)) == ["apple", "banana", "cherry"]
     nearest = store.max_marginal_relevance_search("apple", k=3, lambda_mult=1.0)
     assert texts(nearest) == ["apple"] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "ids"),
+    [
+        ("n >= 1", ["b", "c"]),
+        ({"n": {"$gte": 1}}, ["b", "c"]),
+        ({"$or": [{"n": 0}, {"n": {"$in": [2]}}]}, ["a", "c"]),
+        ({"n": {"$nin": [0]}, "m": None}, ["b", "c"]),
+        (rag_client.Field("n") == 1, ["b"]),
+        ({}, ["a", "b", "c"]),
+    ],
+)
+def test_filters_are_texts_conditions_or_dicts(store: RagVectorStore, given: Any, ids: list[str]) -> None:
+    assert sorted(each.id or "" for each in store.similarity_search("apple", filter=given)) == ids
+    retriever = store.as_retriever(search_kwargs={"filter": given, "k": 9})
+    assert len(retriever.invoke("apple")) == len(ids)
+    if given != {}:  # a Condition has no truth to ask for
+        store.delete(filter=given)
+        assert store.similarity_search("apple", filter=given) == []
+
+
+def test_words_count_beside_vectors_of_ones_own(store: RagVectorStore, client: RagClient) -> None:
+    assert texts(store.similarity_search("a cherry, please", k=1, mode="hybrid")) == ["cherry"]
+    assert texts(store.similarity_search("a cherry, please", mode="lexical")) == ["cherry"]
+    (best, *_) = store.similarity_search_with_relevance_scores("cherry", mode="hybrid")
+    assert best[0].page_content == "cherry"
+    assert best[1] == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"mode 'lexical' .* have no scale of 0 to 1"):
+        store.similarity_search_with_relevance_scores("cherry", mode="lexical")

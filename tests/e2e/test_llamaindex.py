@@ -252,3 +252,23 @@ def test_variety_is_asked_for(store: RagVectorStore) -> None:
     )
     varied = store.query(near("red", mode=mmr, mmr_threshold=0.1), mmr_prefetch_k=6).ids or []
     assert {"orange", "blue"} <= set(varied)
+
+
+def test_filters_and_ids_bound_what_is_found(store: RagVectorStore) -> None:
+    def ids(**fields: Any) -> list[str]:
+        return sorted(store.query(near("red", **fields)).ids or [])
+
+    assert ids(filters=where("length", 4)) == ["blue"]
+    assert ids(filters=where("length", 4, FilterOperator.LTE)) == ["blue", "red"]
+    assert ids(filters=where("tags", "warm", FilterOperator.CONTAINS)) == ["orange", "red"]
+    assert ids(filters=where("nothing", None, FilterOperator.IS_EMPTY)) == ["blue", "orange", "red"]
+    assert ids(filters=where("none", None, FilterOperator.IS_EMPTY)) == ["blue", "orange", "red"]
+    assert ids(doc_ids=["warm"]) == ["orange", "red"]
+    assert ids(node_ids=["blue", "red"], filters=where("length", 3)) == ["red"]
+    assert ids(node_ids=[], doc_ids=[]) == ["blue", "orange", "red"]
+
+
+@pytest.mark.parametrize("mode", ["sparse", "text_search", "hybrid", "semantic_hybrid", "default", "mmr"])
+def test_every_mode_finds_the_best(store: RagVectorStore, mode: str) -> None:
+    query = near("orange", 1, mode=VectorStoreQueryMode(mode))
+    assert store.query(query).ids == ["orange"]
