@@ -14,57 +14,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_grpc.core.ports import Embedder, Tokenizer
+from rag_grpc.core.ports import Embedder
+from rag_grpc.embedders.caching import CachingEmbedder
 
 Rows = NDArray[np.float32]
 
 
-class KeptVectors:
-    """An Embedder around another one."""
+class KeptVectors(CachingEmbedder):
+    """Says of itself what the other one says; keeps passages too, and on disk."""
 
     def __init__(self, inner: Embedder, folder: Path) -> None:
+        super().__init__(inner, max_bytes=0)
         folder.mkdir(parents=True, exist_ok=True)
-        self._inner = inner
         self._lock = threading.Lock()
         name = hashlib.sha256(inner.fingerprint.encode()).hexdigest()[:16]
         self._database = sqlite3.connect(folder / f"vectors-{name}.sqlite3", check_same_thread=False)
         self._database.execute("CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, vector BLOB)")
         self.computed = 0
-
-    @property
-    def name(self) -> str:
-        """The inner one's."""
-        return self._inner.name
-
-    @property
-    def dimension(self) -> int:
-        """The inner one's."""
-        return self._inner.dimension
-
-    @property
-    def fingerprint(self) -> str:
-        """The inner one's."""
-        return self._inner.fingerprint
-
-    @property
-    def max_batch(self) -> int:
-        """The inner one's."""
-        return self._inner.max_batch
-
-    @property
-    def max_tokens(self) -> int:
-        """The inner one's."""
-        return self._inner.max_tokens
-
-    @property
-    def tokenizer(self) -> Tokenizer | None:
-        """The inner one's."""
-        return self._inner.tokenizer
-
-    @property
-    def dense_weight(self) -> float:
-        """The inner one's."""
-        return self._inner.dense_weight
 
     def embed(self, texts: Sequence[str]) -> Rows:
         """Embed passages, or remember them."""
