@@ -126,13 +126,12 @@ class Selection:
         if not rerank:
             ranking, ended = self._bounded(ranking)
             cut = cut and not ended
-        if cut:
-            ranking = ranking.taken(slice(self.depth))
-        self._ranking = ranking
-        self.deeper = cut and len(ranking.chunks) < choice.needed
+        # What stands behind the rung's depth may stand elsewhere on a deeper one.
+        self.deeper = cut and min(len(ranking.chunks), self.depth) < choice.needed
         if choice.dense_weight is not None:
             self.seconds["fuse"] = perf_counter() - begin
         if self.deeper:
+            self._ranking = ranking.taken(slice(self.depth))
             return ()
         if choice.whole_pool:
             return ranking.selected(0, choice.pool)
