@@ -32,7 +32,9 @@ from rag_grpc.core.ingestion import Ingestion
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.ports import Store
+from rag_grpc.core.preparation import Workshop
 from rag_grpc.core.reading import Reading
+from rag_grpc.core.reembedding import Reembedding
 from rag_grpc.core.reranking import Reranking
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.environment import split_address
@@ -204,11 +206,11 @@ class _Parts:
             yield f"{self.settings.http_listen.rpartition(':')[0]}:{sidecar.address[1]}"
 
     def _servicers(self) -> edge.Servicers:
-        limits = self.limits
+        limits, splitter = self.limits, StructureSplitter()
         ingestion = Ingestion(
             store=self.store,
             embedders=self.embedders,
-            splitter=StructureSplitter(),
+            splitter=splitter,
             codec=self.codec,
             limits=limits,
             lanes=self.lanes,
@@ -225,11 +227,17 @@ class _Parts:
             analyzer=self.analyzer,
             ef=self.settings.hnsw_ef,
         )
+        workshop = Workshop(self.embedders, splitter, self.codec, limits)
+        reembedding = Reembedding(
+            store=self.store, workshop=workshop, lanes=self.lanes, embedding=self.embedding
+        )
         info = ServerInfo(
             __version__, self.store.name, tuple(self.embedders.values()), tuple(self.models.rerankers), limits
         )
         return edge.Servicers(
-            collection=CollectionServicer(catalogue=self.catalogue, limits=limits),
+            collection=CollectionServicer(
+                catalogue=self.catalogue, reembedding=reembedding, drain=self.drain, limits=limits
+            ),
             evaluation=EvaluationServicer(limits=limits),
             generation=GenerationServicer(limits=limits),
             health=ServerHealthServicer(info=info),

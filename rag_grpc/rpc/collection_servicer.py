@@ -9,10 +9,12 @@ import grpc
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import DEFAULT_COLLECTION, Collection
+from rag_grpc.core.reembedding import Reembedding
 from rag_grpc.rpc import page_tokens
 from rag_grpc.rpc.convert_collection import collection_to_proto, spec_from_proto
-from rag_grpc.rpc.findings import not_available
+from rag_grpc.rpc.drain import Drain
 from rag_grpc.rpc.interceptors.call import about
+from rag_grpc.rpc.reembed_stream import reembed
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import collection_service_pb2 as pb
 from ragapi.v1.collection_service_pb2_grpc import CollectionServiceServicer
@@ -23,8 +25,12 @@ DEFAULT_PAGE_SIZE = 100
 class CollectionServicer(CollectionServiceServicer):
     """Makes, shows and removes collections. A page of 1000 of them is far below a response's limit."""
 
-    def __init__(self, *, catalogue: Catalogue, limits: Limits) -> None:
+    def __init__(
+        self, *, catalogue: Catalogue, reembedding: Reembedding, drain: Drain, limits: Limits
+    ) -> None:
         self._catalogue = catalogue
+        self._reembedding = reembedding
+        self._drain = drain
         self._validator = Validator(limits)
 
     async def CreateCollection(
@@ -62,10 +68,10 @@ class CollectionServicer(CollectionServiceServicer):
     async def ReembedCollection(  # type: ignore[override]  # the stubs know no coroutine that writes
         self, request: pb.ReembedCollectionRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
-        """Say that this is not there yet."""
-        del context
+        """Give a collection another embedder, and say how far that is."""
         self._validator.check(request)
-        raise not_available("ReembedCollection")
+        about(collection=request.name, embedder=request.embedder)
+        await reembed(request, context, reembedding=self._reembedding, drain=self._drain, shown=self._counted)
 
     async def DeleteCollection(
         self, request: pb.DeleteCollectionRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -111,10 +111,10 @@ _REQUESTS: dict[str, Callable[[int], Sequence[Message]]] = {
         collections.CreateCollectionRequest(collection=collections.Collection(name=PASSING[n % 10]))
     ],
     "GetCollection": lambda _: [collections.GetCollectionRequest()],
+    "ReembedCollection": lambda _: [collections.ReembedCollectionRequest(name="default", embedder="mock")],
     "DeleteCollection": lambda n: [collections.DeleteCollectionRequest(name=PASSING[n % 10])],
 }
 _ENDS = {
-    "ReembedCollection": LATER,
     "GenerateAnswer": LATER,
     "StreamAnswer": LATER,
     "EvaluateRetrieval": LATER,

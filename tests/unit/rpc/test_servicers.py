@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import numpy as np
@@ -26,7 +27,9 @@ from rag_grpc.core.ingestion import Ingestion
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.ports import Embedder
+from rag_grpc.core.preparation import Workshop
 from rag_grpc.core.reading import Reading
+from rag_grpc.core.reembedding import Reembedding
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.embedders.mock import MockEmbedder
 from rag_grpc.rpc.collection_servicer import CollectionServicer
@@ -46,6 +49,7 @@ from ragapi.v1 import generation_service_pb2 as generation_pb
 from ragapi.v1 import ingestion_service_pb2 as ingestion_pb
 from ragapi.v1 import retrieval_service_pb2 as retrieval_pb
 from ragapi.v1.types_pb2 import Chunk, Document, Vector
+from tests.contracts.fakes import LetterEmbedder
 
 SMALL = 20_000
 
@@ -68,12 +72,16 @@ class Context:
     def __init__(self, remaining: float | None = None, messages: tuple[object, ...] = ()) -> None:
         self._remaining = remaining
         self._messages = iter(messages)
+        self.written: list[Any] = []
 
     def time_remaining(self) -> float | None:
         return self._remaining
 
     async def read(self) -> object:
         return next(self._messages, grpc.aio.EOF)  # type: ignore[attr-defined] # the type stubs lack it
+
+    async def write(self, message: object) -> None:
+        self.written.append(message)
 
 
 CONTEXT: Any = Context()
@@ -86,7 +94,7 @@ class House:
         limits = Limits(max_response_bytes=SMALL)
         codec, telemetry, lanes = StructCodec(), Silence(), Lanes()
         self.store = MemoryStore(codec=codec)
-        self.embedders: dict[str, Embedder] = {"mock": MockEmbedder()}
+        self.embedders: dict[str, Embedder] = {"mock": MockEmbedder(), "letters": LetterEmbedder()}
         self.embedding = EmbeddingQueue(self.embedders, telemetry)
         self.catalogue = Catalogue(self.store, self.embedders, limits, lanes=lanes)
         self.budget = ByteBudget(1_000_000)
@@ -107,7 +115,16 @@ class House:
             embedding=self.embedding,
             telemetry=telemetry,
         )
-        self.collections = CollectionServicer(catalogue=self.catalogue, limits=limits)
+        self.drain = Drain()
+        reembedding = Reembedding(
+            store=self.store,
+            workshop=Workshop(self.embedders, StructureSplitter(), codec, limits),
+            lanes=lanes,
+            embedding=self.embedding,
+        )
+        self.collections = CollectionServicer(
+            catalogue=self.catalogue, reembedding=reembedding, drain=self.drain, limits=limits
+        )
         self.writes = IngestionServicer(ingestion=ingestion, budget=self.budget, drain=Drain(), limits=limits)
         self.reads = RetrievalServicer(
             retrieval=retrieval,
@@ -402,9 +419,46 @@ async def test_its_requests_are_checked_first(servicer: type[Any], name: str, re
         await method(empty, Context(messages=(empty,)))
 
 
-async def test_another_embedder_is_not_configured(house: House) -> None:
-    request = collection_pb.ReembedCollectionRequest(name="c", embedder="mock")
-    with pytest.raises(NotConfigured, match="ReembedCollection"):
-        await house.collections.ReembedCollection(request, CONTEXT)
-    with pytest.raises(InvalidField):
-        await house.collections.ReembedCollection(collection_pb.ReembedCollectionRequest(), CONTEXT)
+# ---------------------------------------------------------------------------- another embedder
+
+
+async def test_a_collection_gets_another_embedder(house: House) -> None:
+    await house.fill(3, text="some letters")
+    context = Context()
+    request = collection_pb.ReembedCollectionRequest(name="default", embedder="letters")
+    await house.collections.ReembedCollection(request, cast("Any", context))
+    last = context.written[-1]
+    assert (last.done, last.total) == (3, 3)
+    assert (last.collection.embedder, last.collection.dimension) == ("letters", 8)
+    assert last.collection.embedder_fingerprint == "letters/1"
+    assert last.collection.chunk_count == 3
+    got = await house.collections.GetCollection(collection_pb.GetCollectionRequest(), CONTEXT)
+    assert got.collection == last.collection
+    assert len((await house.query(query="letters some")).results) == 3
+
+
+async def test_a_draining_server_ends_the_work(house: House) -> None:
+    await house.fill(3)
+    house.drain.begin()
+    house.embedders["letters"].embed = lambda _: time.sleep(0.2)  # type: ignore[method-assign,assignment]
+    request = collection_pb.ReembedCollectionRequest(name="default", embedder="letters")
+    with pytest.raises(NotReady, match="goes on where it was"):
+        await house.collections.ReembedCollection(request, cast("Any", Context()))
+
+
+@pytest.mark.parametrize(
+    ("name", "embedder", "error"),
+    [
+        ("", "letters", InvalidField),
+        ("default", "", InvalidField),
+        ("default", "none", InvalidField),
+        ("default", "unknown", NotConfigured),
+        ("missing", "letters", CollectionNotFound),
+    ],
+)
+async def test_what_cannot_be_reembedded_is_said_at_once(
+    house: House, name: str, embedder: str, error: type[Exception]
+) -> None:
+    request = collection_pb.ReembedCollectionRequest(name=name, embedder=embedder)
+    with pytest.raises(error):
+        await house.collections.ReembedCollection(request, cast("Any", Context()))
