@@ -113,7 +113,7 @@ async def test_recall_at_ten_with_a_filter(tmp_path: Path) -> None:
         for share in SHARES:
             bound = round(share * count)
             for what, values, field, asked in (
-                ("beside", numbers, NUMBER, queries[:300]),
+                ("beside", numbers, NUMBER, queries[:150]),
                 ("against", far, FAR, nearest),
             ):
                 results = await ask(client, asked, field < bound)

@@ -1,0 +1,173 @@
+"""The index says of every view what the plain evaluation says, whatever is written and squeezed meanwhile."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_grpc.core.filter_language import parse
+from rag_grpc.core.filters import Facts, Filter, matches
+from rag_grpc.core.models import MetadataDict
+from rag_grpc.stores.embedded import filter_index, sorted_values
+from rag_grpc.stores.embedded.dense_index import Died
+from rag_grpc.stores.embedded.effects import Version
+from rag_grpc.stores.embedded.filter_index import FilterIndex, FilterView
+from tests.contracts import filter_cases
+from tests.contracts.fakes import JsonCodec
+
+
+def tree(text: str) -> Filter:
+    parsed = parse(text)
+    assert parsed is not None
+    return parsed
+
+
+@dataclass
+class Model:
+    """The same documents as plain facts."""
+
+    index: FilterIndex = field(default_factory=lambda: FilterIndex(JsonCodec()))
+    living: dict[int, Facts] = field(default_factory=dict)
+    written: int = 0
+    clock: int = 1_577_836_799_000_000_000
+
+    def put(self, metadata: MetadataDict, title: str = "") -> None:
+        self.written += 1
+        self._describe(self.written, title, metadata)
+
+    def patch(self, content: int, metadata: MetadataDict) -> None:
+        if content in self.living:
+            self._describe(content, self.living[content].title, metadata)
+
+    def delete(self, content: int) -> None:
+        if self.living.pop(content, None) is not None:
+            self.index.apply((), [Died(10 * content, 2, 0)])
+
+    def squeeze(self) -> None:
+        self.index = self.index.compacted()
+
+    def _describe(self, content: int, title: str, metadata: MetadataDict) -> None:
+        self.clock += 500_000_000
+        begun = self.living[content].create_time if content in self.living else self.clock
+        facts = Facts(f"d{content}", title, begun, self.clock, metadata)
+        self.living[content] = facts
+        self.index.apply([Version(content, 10 * content, 2, *facts[:4], JsonCodec().pack(metadata))], ())
+
+    def snapshot(self) -> tuple[FilterView, dict[int, Facts]]:
+        return self.index.view(), dict(self.living)
+
+
+def check(view: FilterView, living: dict[int, Facts], filters: list[Filter]) -> None:
+    for filter_ in filters:
+        expected = sorted(content for content, facts in living.items() if matches(filter_, facts))
+        assert sorted(view.contents(filter_).tolist()) == expected
+        chunks = [10 * content + ordinal for content in expected for ordinal in (0, 1)]
+        assert view.allowed(filter_).ids.tolist() == chunks
+
+
+operations = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "put", "patch", "patch", "delete", "squeeze", "look"]),
+        st.integers(1, 12),
+        filter_cases.metadata,
+        filter_cases.texts,
+    ),
+    max_size=30,
+)
+
+
+@pytest.mark.parametrize("tail", [0, sorted_values.TAIL_ROWS])
+def test_every_view_says_what_the_plain_evaluation_says(tail: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorted_values, "TAIL_ROWS", tail)
+
+    @settings(max_examples=120, deadline=None)
+    @given(operations, st.lists(filter_cases.filters, min_size=1, max_size=8))
+    def play(steps: list[tuple[str, int, MetadataDict, str]], filters: list[Filter]) -> None:
+        model = Model()
+        views = []
+        for what, content, metadata, text in steps:
+            match what:
+                case "put":
+                    model.put(metadata, title=text)
+                case "patch":
+                    model.patch(content, metadata)
+                case "delete":
+                    model.delete(content)
+                case "squeeze":
+                    model.squeeze()
+                case _:
+                    views.append(model.snapshot())
+        for view, living in [*views, model.snapshot()]:
+            check(view, living, filters)
+
+    play()
+
+
+def test_moments_between_nanoseconds_compare_exactly() -> None:
+    model = Model(clock=1_577_836_799_500_000_000)
+    model.put({})
+    view, living = model.snapshot()
+    stamp = "2020-01-01T00:00:00"
+    texts = [
+        f'create_time {sign} "{stamp}{decimals}Z"'
+        for sign in ("=", "!=", "<", "<=", ">", ">=")
+        for decimals in ("", ".0000000001", ".000000001")
+    ]
+    check(view, living, [tree(text) for text in texts])
+    check(view, living, [tree('create_time >= "2020"'), tree('create_time < "2020-01-01T00:00:00.0"')])
+
+
+def test_an_index_wants_to_be_squeezed_when_most_of_it_is_dead() -> None:
+    model = Model()
+    for number in range(10):
+        model.put({"n": float(number)})
+    assert not model.index.wants_compaction
+    turns = filter_index.COMPACT_FROM // 10 + 2
+    for turn in range(turns):
+        for content in range(1, 11):
+            model.patch(content, {"n": float(turn), "only": {f"k{turn}": True}})
+    assert model.index.wants_compaction
+    before = model.snapshot()
+    filters = [tree(f"n = {turns - 1}"), tree("n < 5"), tree(f"only.k{turns - 1} = true"), tree("only.k3:*")]
+    model.squeeze()
+    assert not model.index.wants_compaction
+    check(*before, filters)
+    check(*model.snapshot(), filters)
+    assert len(model.index._columns) == 3  # keys that only the dead had are gone
+
+
+def test_memory_for_a_number_and_for_a_text_that_all_have_is_small() -> None:
+    model = Model()
+    count = 2_000
+    model.index.apply(
+        [
+            Version(
+                number, 10 * number, 1, f"d{number}", "", 0, 0, JsonCodec().pack({"n": number, "lang": "en"})
+            )
+            for number in range(1, count + 1)
+        ],
+        (),
+    )
+    view = model.index.view()
+    assert len(view.contents(tree('lang = "en" AND n >= 1'))) == count
+    numbers = model.index._columns["n",]._values
+    texts = model.index._columns["lang",]._values
+    assert numbers is not None
+    assert texts is not None
+    assert sys.getsizeof(numbers.numbers._values) + sys.getsizeof(numbers.numbers._rows) < 16 * count
+    assert len({id(text) for text in texts.texts._values}) == 1
+
+
+def test_what_a_view_answers_twice_is_computed_once() -> None:
+    model = Model()
+    model.put({"n": 1.0})
+    view, _ = model.snapshot()
+    filter_ = tree("n = 1")
+    assert view.allowed(filter_) is view.allowed(filter_)
+    for number in range(2 * filter_index.KEPT_ANSWERS):
+        assert len(view.allowed(tree(f"n = {number}"))) == (2 if number == 1 else 0)
+    assert len(view._kept) <= filter_index.KEPT_ANSWERS
