@@ -33,8 +33,8 @@ from rag_grpc.core.vectors import check_vector
 
 FUSED_DEPTH = 100
 """How many candidates of each side are fused at first."""
-FILTERED_DEPTH = 32
-"""Behind a filter a graph is asked for many times as many, so the first rung is short."""
+FILTERED_DEPTH = 20
+"""Behind a filter a graph is asked for many times as many, so the first rung is short: two pages of ten."""
 GLANCE = 200
 """Characters of a query that are looked at for words, on the event loop, where most have one."""
 CANDIDATES_A_HIT = 4
