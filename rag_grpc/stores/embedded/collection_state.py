@@ -68,6 +68,8 @@ class CollectionState:
         self.filters = filters
         self.lexical = lexical
         self.lexical_fault = lexical_fault
+        # The seq from which an index of words that is being made will ask for the log.
+        self.renewal_seq: int | None = None
         self.fault = ""
         self.dropped = False
         self.births = 0

@@ -17,7 +17,7 @@ from rag_grpc.core.models import CollectionCounts, CollectionSpec
 from rag_grpc.core.ports import MetadataCodec, Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.core.store_state import CollectionStats, StoreStats
-from rag_grpc.stores.embedded.collection_rows import CollectionRow, insert_collection, read_collections
+from rag_grpc.stores.embedded.collection_rows import insert_collection, read_collections
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
@@ -27,7 +27,7 @@ from rag_grpc.stores.embedded.following import IndexFollower
 from rag_grpc.stores.embedded.group_commit import GroupCommit
 from rag_grpc.stores.embedded.housekeeping import Housekeeping
 from rag_grpc.stores.embedded.index_thread import IndexThread
-from rag_grpc.stores.embedded.lexical_index import LexicalFault
+from rag_grpc.stores.embedded.lexical_keeping import LexicalKeeper
 from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
 from rag_grpc.stores.embedded.loading import IndexLoader
 from rag_grpc.stores.embedded.room import Room
@@ -82,6 +82,12 @@ class Engine:
         self._room = Room(
             folder, self.states, partial(health.tell, "disk"), reserve_bytes=settings.disk_reserve_bytes
         )
+        self._words = LexicalKeeper(
+            self._lexical_loader,
+            telemetry,
+            open_reader=lambda: open_reader(folder.database),
+            chunks=lambda collection: self._commits.counters[collection].chunks,
+        )
         self._indexes = IndexThread(
             self.states,
             folder,
@@ -90,7 +96,7 @@ class Engine:
             snapshot_seconds=settings.snapshot_seconds,
             spare_bytes=self._room.spare_bytes,
             remake=self._remake,
-            remake_lexical=self._remake_lexical,
+            lexical=self._words,
         )
         follower = IndexFollower(
             self.states,
@@ -281,20 +287,6 @@ class Engine:
         filters = self._loader.filters(connection, state.collection)
         state.publish_counts(self._commits.seq, CollectionCounts(counters.documents, counters.chunks))
         return index, filters
-
-    def _remake_lexical(self, state: CollectionState) -> None:
-        """Make an index of words anew from what is committed; where that fails it is tried again later."""
-        connection = self._commits.connection
-        if connection is None:
-            raise StorageFault("the database is not open")
-        row = CollectionRow(state.collection, self._commits.counters[state.collection.id], state.side)
-        try:
-            state.replace_lexical(self._lexical_loader.make(connection, row, self._commits.seq))
-        except (LexicalFault, OSError) as error:
-            log.error("lexical_index_failed", collection=state.collection.name, error=str(error))  # noqa: TRY400
-            return
-        self._telemetry.event("lexical_index_rebuilt")
-        log.warning("lexical_index_rebuilt", collection=state.collection.name)
 
     # -- any thread
 

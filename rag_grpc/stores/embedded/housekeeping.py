@@ -102,6 +102,8 @@ class Housekeeping:
         """Remove changes that all copies have: the words, the oldest kept snapshot, the live graph."""
         collection = state.collection.id
         through = min(oldest, state.lexical.durable_seq)
+        if (renewal := state.renewal_seq) is not None:
+            through = min(renewal, through)
         if state.snapshot_seq >= 0:
             through = min(state.snapshot_seq, through)
         rows = connection.execute(

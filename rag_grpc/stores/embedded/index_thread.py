@@ -22,6 +22,7 @@ from rag_grpc.stores.embedded.compaction import ROOM_FACTOR, Compaction
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
 from rag_grpc.stores.embedded.filter_index import FilterIndex
 from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.lexical_keeping import LexicalKeeper
 from rag_grpc.stores.embedded.memory import available_bytes
 from rag_grpc.stores.embedded.snapshot_child import SnapshotChild
 from rag_grpc.stores.embedded.writer import Task
@@ -51,7 +52,7 @@ class IndexThread:
         snapshot_seconds: float,
         spare_bytes: Callable[[], int],
         remake: Callable[[CollectionState], tuple[DenseIndex, FilterIndex]],
-        remake_lexical: Callable[[CollectionState], None],
+        lexical: LexicalKeeper,
     ) -> None:
         """`remake` loads a collection's indexes from the database.
 
@@ -65,7 +66,7 @@ class IndexThread:
         self._snapshot_seconds = snapshot_seconds
         self._spare_bytes = spare_bytes
         self._remake = remake
-        self._remake_lexical = remake_lexical
+        self._lexical = lexical
         self._post: Callable[[Task], concurrent.futures.Future[object]] | None = None
         self._row_seconds = FIRST_ROW_SECONDS
         self._compaction: Compaction | None = None
@@ -89,6 +90,7 @@ class IndexThread:
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._lexical.stop()
         if self._child is not None:
             self._child.stop()
             self._child = None
@@ -135,10 +137,10 @@ class IndexThread:
         if state.dropped or self._stopping:
             return False
         try:
-            if state.fault or state.lexical_fault:
+            if state.fault:
                 return self._repair(state)
-            if state.lexical.quiet:
-                state.commit_words()
+            if self._post is not None:
+                self._lexical.look_after(state, self._post)
             return self._advance(state) or self._compact(state) or self._advance_coming(state)
         except (RuntimeError, ValueError, MemoryError, OSError, StorageFull):
             log.exception("index_failed", collection=state.collection.name)
@@ -257,15 +259,12 @@ class IndexThread:
         self._abandon(state)
 
         def remake(_: apsw.Connection) -> None:
-            if state.fault:
-                old = state.index
-                state.replace_index(*self._remake(state))
-                state.fault = ""
-                old.close()
-                self._telemetry.event("index_rebuilt")
-                log.warning("index_rebuilt", collection=state.collection.name)
-            if state.lexical_fault:
-                self._remake_lexical(state)
+            old = state.index
+            state.replace_index(*self._remake(state))
+            state.fault = ""
+            old.close()
+            self._telemetry.event("index_rebuilt")
+            log.warning("index_rebuilt", collection=state.collection.name)
 
         self._post(remake)
         return False

@@ -44,10 +44,16 @@ EAGER_CHUNKS: Final = 256
 """From so many chunks on, that nobody sees yet, a commit costs little more than adding them did."""
 QUIET_SECONDS: Final = 0.05
 """After so long without a write, what nobody sees yet is committed, before a search has to wait for it."""
+DEAD_SHARE: Final = 0.2
+"""From this share of dead chunks on, an index is made anew."""
+DEAD_FROM: Final = 64
+"""How many contents are deleted before the share is looked at."""
 IDLE_SECONDS: Final = 30.0
 """After so long without a write the writer is closed: it holds memory and some threads."""
 
 REACHED: Final = "reached.json"
+META: Final = "meta.json"
+"""Tantivy's own list of segments."""
 PREFIX: Final = "lexical-"
 
 
@@ -108,6 +114,7 @@ class LexicalIndex:
         self._writer: tantivy.IndexWriter | None = None
         self._searcher: tantivy.Searcher | None = None
         self.pending = 0
+        self._deleted = 0
         self._written_at = 0.0
 
     @classmethod
@@ -157,6 +164,7 @@ class LexicalIndex:
             for content in contents:
                 writer.delete_documents_by_term(CONTENT, content)
                 self.pending += 1
+                self._deleted += 1
         self._written_at = time.monotonic()
 
     def commit(self) -> None:
@@ -180,6 +188,21 @@ class LexicalIndex:
         """Write down that an index that was just made is whole up to `seq`. Raises OSError."""
         self.durable_seq = -1
         self.note(seq)
+
+    @property
+    def wants_renewal(self) -> bool:
+        """Whether dead chunks distort what is counted. Any thread; dear only where much was deleted."""
+        if self._deleted < DEAD_FROM or self.pending:
+            return False
+        self._deleted = 0
+        try:
+            segments = json.loads((self.folder / META).read_text("utf-8"))["segments"]
+        except (OSError, ValueError, KeyError):
+            # A damaged index shows when it is searched.
+            return False
+        chunks = sum(each["max_doc"] for each in segments)
+        dead = sum(each["deletes"]["num_deleted_docs"] for each in segments if each["deletes"])
+        return bool(dead > DEAD_SHARE * chunks)
 
     @property
     def quiet(self) -> bool:

@@ -18,6 +18,7 @@ import structlog
 
 from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.errors import NotReady
+from rag_grpc.core.models import Collection
 from rag_grpc.core.ports import Telemetry
 from rag_grpc.stores.embedded.collection_rows import CollectionRow
 from rag_grpc.stores.embedded.effects import Stored
@@ -71,22 +72,43 @@ class LexicalLoader:
             return LexicalIndex(row.collection, self._analyzer, path, seq=-1), str(error)
 
     def make(self, connection: apsw.Connection, row: CollectionRow, seq: int) -> LexicalIndex:
-        """Make an index anew. Raises LexicalFault, NotReady, apsw.Error."""
-        collection = row.collection
+        """Make an index anew, of a database that nobody writes. Raises LexicalFault, NotReady, apsw.Error."""
+        index = self.build(connection, row.collection, seq)
+        try:
+            _check(index, row.counters.chunks)
+        except LexicalFault:
+            index.close(remove=True)
+            raise
+        if index.chunks:
+            log.info("lexical_index_made", collection=row.collection.name, chunks=index.chunks)
+        return index
+
+    def build(self, connection: apsw.Connection, collection: Collection, seq: int) -> LexicalIndex:
+        """Make an index of the chunks that live; of those that come or go after `seq` it may have any.
+
+        In short reads, so that what is written meanwhile is not kept from the database's file.
+        Raises LexicalFault, NotReady, apsw.Error, OSError.
+        """
         path = new_folder(self._folder.index_folder(collection.id))
         index = LexicalIndex(collection, self._analyzer, path, seq=-1)
         try:
-            if row.counters.chunks:
-                index.add(self._all_chunks(connection, collection.id))
-                index.commit()
-            _check(index, row)
+            for chunks in self._all_chunks(connection, collection.id):
+                index.add(chunks)
+            index.commit()
             index.finish(seq)
         except BaseException:
             index.close(remove=True)
             raise
-        if row.counters.chunks:
-            log.info("lexical_index_made", collection=collection.name, chunks=index.chunks)
         return index
+
+    def complete(self, connection: apsw.Connection, index: LexicalIndex, *, chunks: int, seq: int) -> None:
+        """Bring an index up to `seq`, the last one committed, of a collection of so many chunks.
+
+        Raises LexicalFault, apsw.Error, OSError.
+        """
+        self._catch_up(connection, index)
+        _check(index, chunks)
+        index.note(seq)
 
     def _opened(
         self, connection: apsw.Connection, row: CollectionRow, path: Any, seq: int
@@ -95,9 +117,7 @@ class LexicalLoader:
         index: LexicalIndex | None = None
         try:
             index = LexicalIndex.open(row.collection, self._analyzer, path)
-            self._catch_up(connection, index)
-            _check(index, row)
-            index.note(seq)
+            self.complete(connection, index, chunks=row.counters.chunks, seq=seq)
         except (LexicalFault, OSError) as error:
             log.warning("lexical_index_refused", collection=row.collection.name, reason=str(error))
             self._telemetry.event("lexical_index_refused")
@@ -125,7 +145,7 @@ class LexicalLoader:
         if changed:
             index.commit()
 
-    def _all_chunks(self, connection: apsw.Connection, collection: int) -> Iterator[ChunkText]:
+    def _all_chunks(self, connection: apsw.Connection, collection: int) -> Iterator[list[ChunkText]]:
         behind, end = first_id(collection), first_id(collection + 1)
         while True:
             rows: Any = connection.execute(
@@ -138,7 +158,7 @@ class LexicalLoader:
             if self.stopping:
                 raise NotReady("the store was told to stop while it loaded")
             behind = rows[-1][0]
-            yield from (_chunk_text(row) for row in rows if row[5] is None)
+            yield [_chunk_text(row) for row in rows if row[5] is None]
 
     def _chunks_of(self, connection: apsw.Connection, contents: list[int]) -> Iterator[ChunkText]:
         marks = ",".join("?" * len(contents))
@@ -164,6 +184,6 @@ def _chunk_text(row: Any) -> ChunkText:
     return ChunkText(row[0], row[1], row[2], headings_of(row[3]), row[4])
 
 
-def _check(index: LexicalIndex, row: CollectionRow) -> None:
-    if index.chunks != row.counters.chunks:
-        raise LexicalFault(f"it holds {index.chunks} chunks, the database {row.counters.chunks}")
+def _check(index: LexicalIndex, chunks: int) -> None:
+    if index.chunks != chunks:
+        raise LexicalFault(f"it holds {index.chunks} chunks, the database {chunks}")
