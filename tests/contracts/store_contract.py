@@ -35,6 +35,7 @@ from rag_grpc.core.ports import Store
 from rag_grpc.core.searches import HitParts
 from tests.contracts.fakes import find, found_ids, prepared, put, spec, without_vectors
 from tests.contracts.store_filters import FilterContract
+from tests.contracts.store_lexical import DurableLexicalContract, LexicalContract
 from tests.contracts.store_model import check_any_history
 from tests.contracts.store_reads import (
     ConsistencyContract,
@@ -57,6 +58,7 @@ class StoreContract(
     ReadContract,
     SearchContract,
     FilterContract,
+    LexicalContract,
     ConsistencyContract,
     CollectionContract,
     ShadowContract,
@@ -89,7 +91,7 @@ class StoreContract(
         )
 
 
-class DurableStoreContract(StoreContract, DurableShadowContract):
+class DurableStoreContract(StoreContract, DurableShadowContract, DurableLexicalContract):
     """What a Store must do that keeps what it is given."""
 
     durable = True
