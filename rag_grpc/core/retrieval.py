@@ -44,6 +44,7 @@ class Retrieval:
         self._limits = limits
         self._embedding = embedding
         self._telemetry = telemetry
+        self._recorded: Mapping[str, float] | None = None
         self._reranking = reranking or Reranking({}, telemetry)
         self._analyzer = analyzer or PlainAnalyzer()
         self._planner = Planner(
@@ -162,16 +163,26 @@ class Retrieval:
         result = plan.result
         if plan.failure is not None or result is None:
             return plan.failure or StorageFault("the search has no result")
-        for name, seconds in plan.stages.items():
-            # The queue has recorded its batches itself.
-            if name != "embed":
-                self._telemetry.stage(name, seconds)
+        self._record(plan, result.stages)
         hits = plan.hits
         if plan.reads_more:
             hits = [_without(hit, plan.query.parts) for hit in hits]
         return QueryResult(
             hits, result.strategy, plan.stages, plan.mode, result.matching_chunks, plan.highlights
         )
+
+
+    def _record(self, plan: QueryPlan, of_store: Mapping[str, float]) -> None:
+        """Record how long the stages took; the embedding queue has recorded its batches itself."""
+        if of_store is not self._recorded:
+            # What the store answers together took all of it the same time, and is recorded once.
+            self._recorded = of_store
+            for name, seconds in of_store.items():
+                self._telemetry.stage(name, seconds)
+        if len(plan.stages) > len(of_store):
+            for name, seconds in plan.stages.items():
+                if name != "embed" and name not in of_store:
+                    self._telemetry.stage(name, seconds)
 
 
 def _overtaken(planned: QueryPlan | RagError) -> bool:
