@@ -70,9 +70,9 @@ class MockEmbedder:
     max_batch = 256
     max_tokens = 0
     tokenizer = WordTokenizer()
-    # It knows words alone, as lexical search does, and weighs them worse: it only breaks ties there, and finds
-    # what has no word in common. Chosen on SciFact's train claims (0.691 nDCG@10, words alone 0.696, with
-    # 0.05 0.680) and on SQuAD questions that no figure is reported of (0.874, words alone 0.873).
+    # It knows words alone, as lexical search does, and weighs them worse: it only breaks ties there, and
+    # finds what has no word in common. Chosen on SciFact's train claims (0.691 nDCG@10, words alone 0.696,
+    # with 0.05 0.680) and on SQuAD questions that no figure is reported of (0.874, words alone 0.873).
     dense_weight = 0.02
 
     @property
