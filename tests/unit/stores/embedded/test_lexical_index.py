@@ -1,0 +1,193 @@
+"""The index of words on the disk: every damage refused and made good, catching up, and renewal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rag_grpc.core.analysis import PlainAnalyzer
+from rag_grpc.core.errors import NotReady
+from rag_grpc.core.models import Collection, DeleteRefs, DocumentRef
+from rag_grpc.core.searches import LexicalQuery, Search
+from rag_grpc.stores.embedded.store import EmbeddedStore
+from tests.contracts.fakes import JsonCodec, Records, put, spec
+from tests.contracts.store_lexical import find_words, found_by, select_words, written
+
+DOCUMENTS = 40
+
+
+class OtherAnalyzer(PlainAnalyzer):
+    version = "another"
+
+
+def make_store(path: Path, records: Records, analyzer: PlainAnalyzer | None = None) -> EmbeddedStore:
+    return EmbeddedStore(path, codec=JsonCodec(), telemetry=records, analyzer=analyzer or PlainAnalyzer())
+
+
+def folder_of(data: Path) -> Path:
+    (folder,) = (data / "indexes").glob("*/lexical-*")
+    return folder
+
+
+@pytest.fixture
+async def saved(tmp_path: Path) -> Path:
+    data = tmp_path / "data"
+    store = make_store(data, Records())
+    await store.open()
+    collection = await store.create_collection(spec(), "")
+    for number in range(DOCUMENTS):
+        await put(store, collection, written(f"d{number:02}", f"lion word{number}"))
+    await store.close()
+    return data
+
+
+async def check(store: EmbeddedStore) -> None:
+    collection = store.collection("things")
+    assert len(await found_by(store, collection, "lion")) == DOCUMENTS
+    assert await found_by(store, collection, "word7") == ["d07"]
+    await put(store, collection, written("late", "lion tiger"))
+    assert await found_by(store, collection, "tiger") == ["late"]
+
+
+def changed(**values: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "reached.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+    return change
+
+
+def without(pattern: str) -> Callable[[Path], None]:
+    def remove(folder: Path) -> None:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+    return remove
+
+
+def emptied(pattern: str) -> Callable[[Path], None]:
+    def empty(folder: Path) -> None:
+        for path in folder.glob(pattern):
+            path.write_bytes(b"")
+
+    return empty
+
+
+DAMAGES = {
+    "no folder": shutil.rmtree,
+    "never finished": without("reached.json"),
+    "not json": emptied("reached.json"),
+    "another format": changed(format=0),
+    "another analysis": changed(analyzer="older"),
+    "another collection": changed(uid="gone"),
+    "older than the log": changed(seq=-1),
+    "no list of segments": without("meta.json"),
+    "empty list of segments": emptied("meta.json"),
+    "no terms": without("*.term"),
+    "empty postings": emptied("*.idx"),
+    "empty fast fields": emptied("*.fast"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+async def test_a_damaged_index_is_made_anew(saved: Path, name: str) -> None:
+    DAMAGES[name](folder_of(saved))
+    records = Records()
+    store = make_store(saved, records)
+    await store.open()
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                # What only a search can notice makes it NotReady until the index was made anew.
+                (result,) = await store.search(
+                    [Search(store.collection("things"), 5, select_words, lexical=LexicalQuery("lion"))]
+                )
+                if not isinstance(result, NotReady):
+                    break
+                await asyncio.sleep(0.01)
+        await check(store)
+    finally:
+        await store.close()
+    assert len(list((saved / "indexes").glob("*/lexical-*"))) == 1
+
+
+async def test_a_folder_of_another_analysis_is_not_used(saved: Path) -> None:
+    records = Records()
+    before = folder_of(saved)
+    store = make_store(saved, records, OtherAnalyzer())
+    await store.open()
+    try:
+        await check(store)
+    finally:
+        await store.close()
+    assert folder_of(saved) != before
+    assert "lexical_index_refused" in records.events
+
+
+async def test_what_the_index_has_already_is_not_taken_in_twice(saved: Path) -> None:
+    changed(seq=0)(folder_of(saved))
+    records = Records()
+    store = make_store(saved, records)
+    await store.open()
+    try:
+        await check(store)
+    finally:
+        await store.close()
+
+
+async def dead_share(data: Path) -> float:
+    meta = json.loads((folder_of(data) / "meta.json").read_text())
+    chunks = sum(each["max_doc"] for each in meta["segments"])
+    dead = sum(each["deletes"]["num_deleted_docs"] for each in meta["segments"] if each["deletes"])
+    return float(dead / chunks)
+
+
+async def test_an_index_with_many_dead_is_renewed_while_it_serves(tmp_path: Path) -> None:
+    data, records = tmp_path / "data", Records()
+    store = make_store(data, records)
+    await store.open()
+    try:
+        collection = await store.create_collection(spec(), "")
+        await asyncio.gather(
+            *(put(store, collection, written(f"d{place:03}", f"lion word{place}")) for place in range(400))
+        )
+        await delete(store, collection, range(200))
+        async with asyncio.timeout(30):
+            while "lexical_index_rebuilt" not in records.events:
+                assert len(await found_by(store, collection, "lion", candidates=500)) == 200
+                await asyncio.sleep(0.01)
+        assert len(await found_by(store, collection, "lion", candidates=500)) == 200
+        assert await found_by(store, collection, "word7 word207") == ["d207"]
+        assert await dead_share(data) < 0.2
+        await put(store, collection, written("late", "tiger"))
+        assert await found_by(store, collection, "tiger") == ["late"]
+    finally:
+        await store.close()
+    store = make_store(data, Records())
+    await store.open()
+    try:
+        assert len((await find_words(store, store.collection("things"), "lion", candidates=500)).hits) == 200
+    finally:
+        await store.close()
+
+
+async def delete(store: EmbeddedStore, collection: Collection, places: range) -> None:
+    for place in places:
+        await store.submit(DeleteRefs(collection, (DocumentRef(f"d{place:03}"),)))
+
+
+async def test_a_deleted_collection_leaves_no_index(saved: Path) -> None:
+    store = make_store(saved, Records())
+    await store.open()
+    try:
+        collection = store.collection("things")
+        await put(store, collection, written("late", "lion"))
+        await store.delete_collection(collection)
+        assert list((saved / "indexes").iterdir()) == []
+    finally:
+        await store.close()
