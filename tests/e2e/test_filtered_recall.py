@@ -33,8 +33,9 @@ Rows = NDArray[np.float32]
 
 def load() -> tuple[Rows, Rows]:
     folder = shared_data.folder("ann_lsa128")
-    base, queries = (shared_data.vectors(folder / f"{name}.npy.gz") for name in ("base", "queries"))
-    return tuple(each / np.linalg.norm(each, axis=1, keepdims=True) for each in (base, queries))  # type: ignore[return-value]  # two of them
+    stored = [shared_data.vectors(folder / f"{name}.npy.gz") for name in ("base", "queries")]
+    base, queries = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in stored)
+    return base, queries
 
 
 @asynccontextmanager

@@ -190,6 +190,8 @@ def test_get_list_and_delete(ragctl: Run, server: ScriptedServer, corpus: Path) 
     ]
     assert ragctl("list")[1].splitlines()[0] == "d0\t0\t0\tt"
     assert len(ragctl("list", "--json")[1].splitlines()) == 5
+    assert ragctl("count")[:2] == (0, "5\n")
+    assert ragctl("count", "--filter", "a = 1", "--json")[:2] == (0, '{"count": 5}\n')
     assert ragctl("delete", "d1", "nobody")[:2] == (0, "1 documents removed\n")
     assert ragctl("delete", "--all", "--validate-only")[:2] == (0, "4 documents would be removed\n")
     assert json.loads(ragctl("delete", "--all", "--yes", "--json")[1]) == {

@@ -1,4 +1,4 @@
-"""`ragctl get`, `list` and `delete`: documents by their ids."""
+"""`ragctl get`, `list`, `count` and `delete`: documents by their ids and by filter."""
 
 from __future__ import annotations
 
@@ -70,6 +70,24 @@ def list_documents(
             ["doc_id", "chunks", "revision", "title"],
             ([each.doc_id, each.chunk_count, each.revision, each.title] for each in documents),
         )
+
+
+def count(
+    *,
+    collection: CollectionName = "",
+    filter: Filter = "",  # noqa: A002 - the contract's word
+    server: Server = DEFAULT_SERVER,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Count documents."""
+    output = Output(as_json=json)
+    with connect(server, timeout) as client:
+        counted = client.count_documents(collection=collection, filter=filter)
+    if json:
+        output.json({"count": counted})
+    else:
+        output.line(str(counted))
 
 
 def update_metadata(

@@ -154,4 +154,5 @@ def test_allowed_chunks_are_ranges_of_ids(monkeypatch: pytest.MonkeyPatch, span_
     assert allowed.mask(asked).tolist() == [chunk in set(expected) for chunk in asked.tolist()]
     assert allowed.mask(np.empty(0, np.int64)).tolist() == []
     nothing = AllowedChunks(np.empty(0, np.int64), np.empty(0, np.uint32))
-    assert (len(nothing), nothing.ids.tolist(), nothing.mask(asked).any()) == (0, [], False)
+    assert (len(nothing), len(nothing.ids)) == (0, 0)
+    assert not nothing.mask(asked).any()
