@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import IO
 
 try:
-    from rag_client import Document, Hit, RagClient, RagClientError
-    from rag_client.cli.files import find
+    from rag_client import Document, Field, Hit, RagClient, RagClientError
+    from rag_client.cli.files import Finder
     from rag_client.cli.reading import Reader
-except ImportError as missing:
+except ModuleNotFoundError as missing:
     sys.exit(f"{missing}; `make demo` makes the environment that this needs")
 except KeyboardInterrupt:
     sys.exit(128 + signal.SIGINT)
@@ -129,7 +129,7 @@ class Server:
             if not line:
                 raise DemoError("the server did not start; it said:\n" + "".join(said))
             said.append(line)
-            if '"event": "ready"' in line:
+            if '"event":"ready"' in line:
                 event = json.loads(line)
                 self.grpc_address, self.http_address = event["grpc_address"], event["http_address"]
                 return
@@ -198,7 +198,8 @@ def passage(hit: Hit, question: str) -> str:
 def documents() -> list[Document]:
     """Read the project's own documents; ids are their paths in the project."""
     paths = [str(ROOT / name) for name in SOURCES if (ROOT / name).exists()]
-    return list(Reader(lambda _: None).documents(find(paths, ROOT)))
+    finder = Finder(ROOT, report=lambda _: None)
+    return list(Reader(lambda _: None).documents(finder.find(paths)))
 
 
 def ingest(client: RagClient, given: list[Document]) -> tuple[Counter[str], int, float]:
@@ -224,6 +225,25 @@ def ask(screen: Screen, client: RagClient) -> tuple[dict[Question, tuple[Hit, ..
     return answers, faults
 
 
+def narrow(screen: Screen, client: RagClient) -> list[str]:
+    """Ask the first question once more, of some of the documents alone."""
+    of_contract = (Field("file", "path") > "proto/") & (Field("file", "path") < "proto0")
+    count = client.count_documents(filter=of_contract)
+    screen.line(f"filter: {of_contract}")
+    result = client.query(QUESTIONS[0].text, top_k=FIRST, filter=of_contract, explain=True)
+    for rank, hit in enumerate(result.hits, 1):
+        parts = hit.parts
+        words = (
+            f"word rank {parts.lexical_rank or '-'}, meaning rank {parts.dense_rank or '-'}" if parts else ""
+        )
+        screen.line(f"{rank}. {hit.score:.3f}  {hit.doc_id}  ({words})")
+    screen.line(
+        f"{count} documents match; {result.plan.matching_chunks} passages, searched {result.plan.strategy}"
+    )
+    strangers = [hit.doc_id for hit in result.hits if not hit.doc_id.startswith("proto/")]
+    return [f"{each} does not match the filter" for each in strangers]
+
+
 def run(screen: Screen, server: Server) -> list[str]:
     """Show everything; give what was not as it should be."""
     screen.title("rag-grpc: documents go in over gRPC, the right passages come back")
@@ -243,6 +263,9 @@ def run(screen: Screen, server: Server) -> list[str]:
 
         screen.step("Ask: score and source of the best hits, and the passage that answers")
         answers, faults = ask(screen, client)
+
+        screen.step("Ask the first question of the protos alone")
+        faults += narrow(screen, client)
 
     screen.step("Kill the server with SIGKILL, start it on the same folder, ask again")
     server.kill()
