@@ -110,13 +110,28 @@ class Inspection:
             found = {(hit.doc_id, hit.chunk.ordinal): hit.chunk.text for hit in everything}
             assert len(everything) == len(expected), exact
             assert found == expected, exact
+        for some in _in_parts(texts, 200):
+            # The last word of each chunk is its own.
+            words = [text.rpartition(" ")[2] for text in some]
+            for text, hits in zip(
+                some, await self._found(words, mode=retrieval.SEARCH_MODE_LEXICAL), strict=True
+            ):
+                assert [hit.chunk.text for hit in hits] == [text], (text, "by its word")
 
-    async def _found(self, texts: Sequence[str], *, exact: bool, top_k: int = 3) -> list[Any]:
+    async def _found(
+        self,
+        texts: Sequence[str],
+        *,
+        exact: bool = False,
+        top_k: int = 3,
+        mode: retrieval.SearchMode.ValueType = retrieval.SEARCH_MODE_DENSE,
+    ) -> list[Any]:
         asked = retrieval.BatchQueryRequest()
         for text in texts:
             asked.queries.add(
                 collection=self.collection,
                 query=text,
+                mode=mode,
                 top_k=top_k,
                 exact=exact,
                 ef=0 if exact else WIDE_EF,

@@ -78,7 +78,7 @@ def emptied(pattern: str) -> Callable[[Path], None]:
     return empty
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[Path], None]] = {
     "no folder": shutil.rmtree,
     "never finished": without("reached.json"),
     "not json": emptied("reached.json"),
