@@ -134,7 +134,7 @@ class Inspection:
                 mode=mode,
                 top_k=top_k,
                 exact=exact,
-                ef=0 if exact else WIDE_EF,
+                ef=WIDE_EF if mode == retrieval.SEARCH_MODE_DENSE and not exact else 0,
                 omit=[retrieval.HIT_FIELD_METADATA],
             )
         answer = await RetrievalServiceStub(self.channel).BatchQuery(asked)
