@@ -6,6 +6,7 @@
         vectors-<n>.f32                 every vector, flat, memory-mapped; made anew at each start
         snapshot-<seq>/                 the graph as it was at that seq
         making-*/                       a snapshot that is not finished
+        lexical-<n>/                    the index of words; the newest that is whole
 
 One process a folder, because SQLite wants one writer that also checkpoints, and the
 graphs live in that process's memory. flock() is released by the kernel however the
