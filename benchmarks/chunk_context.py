@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from benchmarks.embedder_recall import load, squad
 from rag_grpc.core.chunking import Context
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import Chunking
-from rag_grpc.core.ports import Embedder
 from rag_grpc.embedders.fastembed import EmbedderOptions, FastembedEmbedder
 from rag_grpc.embedders.mock import MockEmbedder
 from rag_grpc.splitters.structure import StructureSplitter

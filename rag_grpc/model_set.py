@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from rag_grpc.core.ports import Embedder, Reranker
+from rag_grpc.core.model_ports import Embedder, Reranker
 from rag_grpc.embedders.caching import CachingEmbedder
 from rag_grpc.embedders.mock import MockEmbedder
 from rag_grpc.environment import Secret, SettingsFault, flag, one_of, share, text, url, whole

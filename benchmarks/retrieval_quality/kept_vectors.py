@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_grpc.core.ports import Embedder
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.embedders.caching import CachingEmbedder
 
 Rows = NDArray[np.float32]

@@ -16,6 +16,7 @@ from rag_grpc.core.errors import (
 )
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import (
     DEFAULT_COLLECTION,
     NO_EMBEDDER,
@@ -25,7 +26,7 @@ from rag_grpc.core.models import (
     CollectionSpec,
     Metric,
 )
-from rag_grpc.core.ports import Embedder, Store
+from rag_grpc.core.ports import Store
 
 MAX_DIMENSION = 4096
 

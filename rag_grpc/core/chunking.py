@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Final
 
 from rag_grpc.core.errors import NotConfigured
+from rag_grpc.core.model_ports import Embedder, TokenBudget
 from rag_grpc.core.models import Chunking
-from rag_grpc.core.ports import Embedder, TokenBudget
 
 DEFAULT_MAX_CHARACTERS: Final = 1000
 """A paragraph or two: most paragraphs stay whole, and some 250 tokens of English, which small embedding

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rag_grpc.core.errors import EmbedderMismatch, NotConfigured
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import Collection
-from rag_grpc.core.ports import Embedder
 
 
 def embedder_named(name: str, embedders: Mapping[str, Embedder]) -> Embedder:

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from rag_grpc.core.embedder_choice import embedder_named
 from rag_grpc.core.errors import ModelUnavailable, NotReady, RagError
-from rag_grpc.core.ports import Embedder, Telemetry
+from rag_grpc.core.model_ports import Embedder
+from rag_grpc.core.ports import Telemetry
 
 _FAILURES_IN_A_ROW = 3
 """Texts of a failed batch that are tried alone before a model that answers none counts as down."""

@@ -17,6 +17,7 @@ from rag_grpc.core.errors import RagError, StorageFault
 from rag_grpc.core.intake import IngestItem, Intake
 from rag_grpc.core.lanes import Lanes, Ticket
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.model_ports import Embedder, Splitter
 from rag_grpc.core.models import (
     DEFAULT_COLLECTION,
     Collection,
@@ -30,7 +31,7 @@ from rag_grpc.core.models import (
     PutOutcome,
     Write,
 )
-from rag_grpc.core.ports import Embedder, MetadataCodec, Splitter, Store, Telemetry
+from rag_grpc.core.ports import MetadataCodec, Store, Telemetry
 from rag_grpc.core.preparation import Workshop
 
 __all__ = ["IngestItem", "Ingestion"]

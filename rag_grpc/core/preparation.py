@@ -27,6 +27,7 @@ from rag_grpc.core.errors import (
 from rag_grpc.core.hashing import canonical_metadata, content_hash, embedding_key
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.metadata import without_nulls
+from rag_grpc.core.model_ports import Embedder, Splitter
 from rag_grpc.core.models import (
     NO_EMBEDDER,
     Collection,
@@ -35,7 +36,7 @@ from rag_grpc.core.models import (
     PreparedDocument,
     Vector,
 )
-from rag_grpc.core.ports import Embedder, MetadataCodec, Splitter
+from rag_grpc.core.ports import MetadataCodec
 from rag_grpc.core.vectors import check_vector, doubtful_rows
 
 

@@ -14,8 +14,9 @@ from rag_grpc.core.embedder_choice import embedder_of
 from rag_grpc.core.errors import DimensionMismatch, FieldViolation, InvalidField, RagError
 from rag_grpc.core.filters import And, Comparison, Filter, Name, Not, Operator
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import DEFAULT_COLLECTION, NO_EMBEDDER, Collection, TextSpan, Vector
-from rag_grpc.core.ports import Embedder, Store
+from rag_grpc.core.ports import Store
 from rag_grpc.core.queries import DEFAULT_RANK_CONSTANT, CrossEncoding, Query, Variety
 from rag_grpc.core.reranking import Reranking
 from rag_grpc.core.searches import (

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_grpc.core.errors import ModelUnavailable, NotConfigured, NotReady
-from rag_grpc.core.ports import Reranker, Telemetry
+from rag_grpc.core.model_ports import Reranker
+from rag_grpc.core.ports import Telemetry
 from rag_grpc.core.searches import Hit
 
 BATCH_TEXTS = 16

@@ -13,8 +13,9 @@ from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.errors import EmbedderChanged, RagError, StorageFault
 from rag_grpc.core.highlights import highlight
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import TextSpan
-from rag_grpc.core.ports import Embedder, Store, Telemetry
+from rag_grpc.core.ports import Store, Telemetry
 from rag_grpc.core.queries import Query, QueryResult
 from rag_grpc.core.query_plan import Planner, QueryPlan
 from rag_grpc.core.reranking import Reranking, reranked
@@ -170,7 +171,6 @@ class Retrieval:
         return QueryResult(
             hits, result.strategy, plan.stages, plan.mode, result.matching_chunks, plan.highlights
         )
-
 
     def _record(self, plan: QueryPlan, of_store: Mapping[str, float]) -> None:
         """Record how long the stages took; the embedding queue has recorded its batches itself."""

@@ -98,7 +98,7 @@ class Selected(NamedTuple):
 
 
 Select: TypeAlias = Callable[[Found], Sequence[Selected]]
-"""Cut candidates to the hits of an answer, best first: fast, called in a search thread, maybe more than once."""
+"""Cut candidates to the hits of an answer, best first: fast, called in a search thread, maybe again."""
 
 
 @dataclass(frozen=True, slots=True)

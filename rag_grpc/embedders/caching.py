@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_grpc.core.ports import Embedder, Tokenizer
+from rag_grpc.core.model_ports import Embedder, Tokenizer
 
 _OVERHEAD: Final = 250
 """Bytes of an entry beside text and numbers: the objects' heads and the table's places."""

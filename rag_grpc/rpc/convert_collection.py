@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import (
     Chunking,
     Collection,
@@ -12,7 +13,6 @@ from rag_grpc.core.models import (
     CollectionSpec,
     Metric,
 )
-from rag_grpc.core.ports import Embedder
 from rag_grpc.rpc.convert import time_to_proto
 from ragapi.v1 import collection_service_pb2 as pb
 from ragapi.v1 import health_service_pb2

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from rag_grpc.core.limits import Limits
-from rag_grpc.core.ports import Embedder
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.rpc.convert_collection import embedder_to_proto, limits_to_proto
 from ragapi.v1 import health_service_pb2 as pb
 from ragapi.v1.health_service_pb2_grpc import HealthServiceServicer

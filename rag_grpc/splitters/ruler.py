@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rag_grpc.core.ports import Tokenizer
+from rag_grpc.core.model_ports import Tokenizer
 
 _SLACK: Final = 8
 """By so many tokens a count by places may be too small where the edges are at white space."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from rag_grpc.core.chunking import effective
+from rag_grpc.core.model_ports import TokenBudget
 from rag_grpc.core.models import Chunking, TextSpan
-from rag_grpc.core.ports import TokenBudget
 from rag_grpc.splitters.breaks import first_break, last_break, last_paragraph, visible_from, visible_until
 from rag_grpc.splitters.outline import Outline, Range, outline
 from rag_grpc.splitters.ruler import Ruler

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from rag_grpc.core.ports import Embedder
+from rag_grpc.core.model_ports import Embedder
 
 TEXTS = [
     "hello",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rag_grpc.core.hashing import canonical_metadata, content_hash, embedding_key
+from rag_grpc.core.model_ports import TokenBudget, Tokenizer
 from rag_grpc.core.models import (
     ChunkDraft,
     Chunking,
@@ -27,7 +28,7 @@ from rag_grpc.core.models import (
     PutOutcome,
     TextSpan,
 )
-from rag_grpc.core.ports import Store, TokenBudget, Tokenizer
+from rag_grpc.core.ports import Store
 from rag_grpc.core.searches import (
     DenseQuery,
     Found,

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from rag_grpc.core.ports import Reranker
+from rag_grpc.core.model_ports import Reranker
 from tests.contracts.embedder_contract import TEXTS
 
 QUERY = "Hello harbour"

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rag_grpc.core.model_ports import Splitter, TokenBudget, Tokenizer
 from rag_grpc.core.models import Chunking, TextSpan
-from rag_grpc.core.ports import Splitter, TokenBudget, Tokenizer
 from tests.contracts.fakes import WordTokenizer
 
 MEDIA_TYPES = ["text/plain", "text/markdown"]

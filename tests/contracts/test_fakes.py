@@ -1,8 +1,8 @@
 """The fakes keep the contracts of what they stand for."""
 
 from rag_grpc.core.metadata import without_nulls
+from rag_grpc.core.model_ports import Embedder, Reranker, Splitter, Tokenizer
 from rag_grpc.core.models import MetadataDict
-from rag_grpc.core.ports import Embedder, Reranker, Splitter, Tokenizer
 from tests.contracts.embedder_contract import EmbedderContract
 from tests.contracts.fakes import JsonCodec, LetterEmbedder, LineSplitter, WordReranker, WordTokenizer
 from tests.contracts.reranker_contract import RerankerContract

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rag_grpc.core.ports import Embedder, Reranker, Tokenizer
+from rag_grpc.core.model_ports import Embedder, Reranker, Tokenizer
 from rag_grpc.embedders.fastembed import EmbedderOptions, FastembedEmbedder
 from rag_grpc.onnx_models.tokens import ModelTokenizer
 from rag_grpc.rerankers.cross_encoder import CrossEncoderOptions, CrossEncoderReranker

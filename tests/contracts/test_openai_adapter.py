@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rag_grpc.core.ports import Embedder
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.embedders.caching import CachingEmbedder
 from rag_grpc.embedders.openai import OpenAIEmbedder, OpenAIOptions
 from tests.contracts.embedder_contract import EmbedderContract

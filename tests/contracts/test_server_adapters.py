@@ -1,6 +1,6 @@
 """The adapters that every server runs with keep their contracts."""
 
-from rag_grpc.core.ports import Embedder, Splitter, Tokenizer
+from rag_grpc.core.model_ports import Embedder, Splitter, Tokenizer
 from rag_grpc.embedders.mock import MockEmbedder
 from rag_grpc.splitters.structure import StructureSplitter
 from tests.contracts.embedder_contract import EmbedderContract

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from rag_grpc.core.ports import Tokenizer
+from rag_grpc.core.model_ports import Tokenizer
 from tests.contracts.embedder_contract import TEXTS
 
 LONG = "The harbour of H\u00e5, \u6e2f\u53e3, is full of ships \U0001f6a2\U0001f6a2. " * 4000

@@ -15,7 +15,7 @@ import pytest
 
 from rag_grpc import model_set
 from rag_grpc.app import running_server
-from rag_grpc.core.ports import Embedder
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.settings import Settings
 from ragapi.v1 import ingestion_service_pb2 as ingestion
 from ragapi.v1 import retrieval_service_pb2 as retrieval

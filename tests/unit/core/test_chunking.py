@@ -16,8 +16,8 @@ from rag_grpc.core.chunking import (
     embedding_text,
 )
 from rag_grpc.core.errors import NotConfigured
+from rag_grpc.core.model_ports import Tokenizer
 from rag_grpc.core.models import Chunking
-from rag_grpc.core.ports import Tokenizer
 from tests.contracts.fakes import LetterEmbedder, WordTokenizer
 from tests.contracts.splitter_contract import ByteTokenizer, PieceTokenizer
 

@@ -26,7 +26,7 @@ from rag_grpc.core.errors import (
 from rag_grpc.core.ingestion import Ingestion
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
-from rag_grpc.core.ports import Embedder
+from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.preparation import Workshop
 from rag_grpc.core.reading import Reading
 from rag_grpc.core.reembedding import Reembedding

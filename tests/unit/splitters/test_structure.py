@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_grpc.core.chunking import ChunkingInvalid
+from rag_grpc.core.model_ports import TokenBudget
 from rag_grpc.core.models import Chunking, TextSpan
-from rag_grpc.core.ports import TokenBudget
 from rag_grpc.splitters.structure import StructureSplitter
 from tests.contracts.fakes import WordTokenizer
 from tests.contracts.splitter_contract import PieceTokenizer
