@@ -22,12 +22,10 @@ from rag_grpc.core.filters import Filter, matches
 from rag_grpc.core.hashing import canonical_metadata, content_hash
 from rag_grpc.core.metadata import patched
 from rag_grpc.core.models import (
-    Chunk,
     Collection,
     DeleteMatches,
     DeleteOutcome,
     DeleteRefs,
-    Document,
     IngestStatus,
     Outcome,
     PatchMetadata,
@@ -41,6 +39,7 @@ from rag_grpc.core.models import (
 from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec
 from rag_grpc.core.searches import Found, Search, SearchResult, SearchStrategy
 from rag_grpc.core.shadow import ShadowContent, Target
+from rag_grpc.stores.document_pages import page_of_chunks, page_of_documents
 from rag_grpc.stores.exact_lexical import ExactLexical
 from rag_grpc.stores.exact_matrix import ExactMatrix
 from rag_grpc.stores.stored_document import StoredDocument, version_of
@@ -269,15 +268,9 @@ class Contents:
         self, *, after: str | None, limit: int, include_text: bool, max_bytes: int, passing: Filter | None
     ) -> DocumentPage:
         """Read a page of documents; see Store.list_documents."""
-        documents: list[Document] = []
-        room = max_bytes
-        for stored in self.passing(passing, after=after):
-            document = stored.read(include_text=include_text)
-            room -= _size(document.text) + _size(document.title) + len(document.packed_metadata)
-            if len(documents) == limit or (room < 0 and documents):
-                return DocumentPage(tuple(documents), more=True)
-            documents.append(document)
-        return DocumentPage(tuple(documents), more=False)
+        return page_of_documents(
+            self.passing(passing, after=after), limit=limit, include_text=include_text, max_bytes=max_bytes
+        )
 
     def passing(self, passing: Filter | None, *, after: str | None = None) -> Iterator[StoredDocument]:
         """Go through the documents that pass a filter, by id, from behind `after` on."""
@@ -294,23 +287,12 @@ class Contents:
         stored = self.documents.get(doc_id)
         if stored is None:
             raise DocumentNotFound(self.collection.name, doc_id)
-        count = len(stored.document.chunks)
-        chunks: list[Chunk] = []
-        room = max_bytes
-        for ordinal in range(first, min(first + limit, count)):
-            chunk = stored.chunk(ordinal, text=True, vector=include_vectors)
-            room -= _size(chunk.text) + (0 if chunk.vector is None else chunk.vector.nbytes)
-            if room < 0 and chunks:
-                break
-            chunks.append(chunk)
-        return ChunkPage(tuple(chunks), revision=stored.revision, more=first + len(chunks) < count)
+        return page_of_chunks(
+            stored, first=first, limit=limit, include_vectors=include_vectors, max_bytes=max_bytes
+        )
 
     def _ids_in_order(self) -> list[str]:
         # By UTF-8 bytes, which is by code points, which is how Python compares strings.
         if self._ordered is None:
             self._ordered = sorted(self.documents)
         return self._ordered
-
-
-def _size(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
