@@ -21,7 +21,7 @@ from typing import Final
 import Stemmer  # type: ignore[import-not-found]  # it ships no annotations
 import tantivy
 
-from rag_grpc.core.analysis import VERSION, Token, parts, runs
+from rag_grpc.core.analysis import VERSION, Token, runs, simple_pairs, words
 
 ALGORITHMS: Final = {
     "ar": "arabic",
@@ -70,7 +70,9 @@ STOP_WORDS: Final = frozenset(
 
 # 's, n't and their like are no part of the word that somebody looks for.
 _ENGLISH_ENDINGS: Final = re.compile(r"['\u2019](?<=\w.)(?:s|t|re|ve|ll|d|m)(?!\w)", re.IGNORECASE)
-_ASCII_RUNS: Final = re.compile("[0-9a-z]+")
+# Stretches between white space and ASCII punctuation. What is a word in them is worked out once for each:
+# most come again, and a text is taken apart by one expression and a look-up a word.
+_STRETCHES: Final = re.compile("[0-9A-Za-z\\x80-\\U0010ffff]+")
 
 CACHED_WORDS: Final = 100_000
 """For each language, some 10 MB: a text is mostly words that came before."""
@@ -119,21 +121,19 @@ class _Language:
     def terms(self, text: str) -> list[str]:
         text = self._prepared(text)
         if text.isascii():
-            found = _ASCII_RUNS.findall(text.lower())
-        else:
-            found = [text[start:end] for start, end in runs(text)]
-        return list(chain.from_iterable(map(self._words.__getitem__, found)))
+            text = text.lower()
+        return list(chain.from_iterable(map(self._words.__getitem__, _STRETCHES.findall(text))))
 
     def tokens(self, text: str) -> list[Token]:
         text = self._prepared(text)
         return [
-            Token(term, start + first, start + last)
-            for start, end in runs(text)
-            for term, first, last in self._of_run(text[start:end])
+            Token(term, match.start() + first, match.start() + last)
+            for match in _STRETCHES.finditer(text)
+            for term, first, last in self._of_stretch(match[0])
         ]
 
-    def _of_run(self, run: str) -> list[Token]:
-        return self._pieces(run) if len(run) <= CACHED_LENGTH else self._words.tokens(run)
+    def _of_stretch(self, stretch: str) -> list[Token]:
+        return self._pieces(stretch) if len(stretch) <= CACHED_LENGTH else self._words.tokens(stretch)
 
     def _prepared(self, text: str) -> str:
         """Blank out what the language does not count as words; no offset changes."""
@@ -146,7 +146,7 @@ class _Language:
 
 
 class _Words(dict[str, tuple[str, ...]]):
-    """The terms of each run that came before; others are worked out when they are asked for."""
+    """The terms of each stretch that came before; others are worked out when they are asked for."""
 
     def __init__(self, language: str) -> None:
         super().__init__()
@@ -156,17 +156,25 @@ class _Words(dict[str, tuple[str, ...]]):
         self._stem = Stemmer.Stemmer(algorithm, 0) if algorithm else None
         self._stop = _stop_filter(algorithm) if algorithm and language in STOP_WORDS else None
 
-    def __missing__(self, run: str) -> tuple[str, ...]:
-        terms = tuple([each.term for each in self.tokens(run)])
-        if len(run) <= CACHED_LENGTH:
+    def __missing__(self, stretch: str) -> tuple[str, ...]:
+        if len(stretch) > CACHED_LENGTH:
+            # As a rule a sentence without spaces. It does not come again, its parts may.
+            found = [stretch[start:end] for start, end in runs(stretch)]
+            if found != [stretch]:
+                return tuple(chain.from_iterable(map(self.__getitem__, found)))
+        if self._stem is None and (pairs := simple_pairs(stretch)) is not None:
+            terms = tuple(pairs)
+        else:
+            terms = tuple([each.term for each in self.tokens(stretch)])
+        if len(stretch) <= CACHED_LENGTH:
             if len(self) >= CACHED_WORDS:
                 self.clear()
-            self[run] = terms
+            self[stretch] = terms
         return terms
 
-    def tokens(self, run: str) -> list[Token]:
-        """Work out the tokens of a run; offsets count from its start."""
-        found = parts(run)
+    def tokens(self, stretch: str) -> list[Token]:
+        """Work out the tokens of a stretch; offsets count from its start."""
+        found = words(stretch)
         if self._stop is not None:
             found = [each for each in found if self._stop.analyze(each.term)]
         if self._stem is None:

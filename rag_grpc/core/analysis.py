@@ -85,11 +85,16 @@ class PlainAnalyzer:
 
     def tokens(self, text: str, language: str) -> list[Token]:  # noqa: ARG002 - there is none
         """Take a text apart into terms, and say where each stands."""
-        return [
-            Token(term, start + first, start + last)
-            for start, end in runs(text)
-            for term, first, last in parts(text[start:end])
-        ]
+        return words(text)
+
+
+def words(text: str) -> list[Token]:
+    """Take a text apart into words as they are compared."""
+    return [
+        Token(term, start + first, start + last)
+        for start, end in runs(text)
+        for term, first, last in parts(text[start:end])
+    ]
 
 
 def runs(text: str) -> list[tuple[int, int]]:
@@ -123,6 +128,16 @@ def parts(run: str) -> list[Token]:
     return [Token(part.term, 0, len(run)) for start, end in runs(word) for part in parts(word[start:end])]
 
 
+def simple_pairs(run: str) -> list[str] | None:
+    """Return the pairs of a run of plain letters of a script without spaces; None for any other run."""
+    if len(run) < 2 or not run.isalnum() or run != folded(run):  # noqa: PLR2004 - a pair
+        return None
+    kinds = _kind_bytes()
+    if any(kinds[ord(each)] != _UNSPACED for each in run):
+        return None
+    return [run[start : start + 2] for start in range(len(run) - 1)]
+
+
 def folded(word: str) -> str:
     """Bring a word to the form in which it is compared: NFKC, no case, no format characters."""
     if word.isascii():
@@ -146,9 +161,9 @@ def query_terms(analyzer: Analyzer, text: str, language: str) -> dict[str, int]:
 
 def _pairs(run: str) -> Iterator[Token]:
     """Give the pairs of neighbouring characters of a run; symbols, and a character alone, as themselves."""
-    if len(run) > 1 and run.isalnum() and run == folded(run):
-        for start in range(len(run) - 1):
-            yield Token(run[start : start + 2], start, start + 2)
+    if (simple := simple_pairs(run)) is not None:
+        for start, pair in enumerate(simple):
+            yield Token(pair, start, start + 2)
         return
     row: list[Token] = []
     for each in _characters(run):

@@ -40,7 +40,7 @@ WORDS, CHUNK, CONTENT = "words", "chunk", "content"
 
 WRITER_BYTES: Final = 30_000_000
 """What the writer gathers before it writes a segment; it gives the memory back when it is closed."""
-EAGER_CHUNKS: Final = 256
+EAGER_CHUNKS: Final = 1000
 """From so many chunks on, that nobody sees yet, a commit costs little more than adding them did."""
 QUIET_SECONDS: Final = 0.05
 """After so long without a write, what nobody sees yet is committed, before a search has to wait for it."""

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tantivy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag_grpc.analyzers.snowball import ALGORITHMS, STOP_WORDS, SnowballAnalyzer
 from rag_grpc.core.analysis import PlainAnalyzer
@@ -43,6 +45,13 @@ def test_without_a_language_it_is_the_plain_one() -> None:
         "The caf\u00e9's \u65e5\u672c\u8a9e, \u00bd \u338f and 3\u6708 - \u0939\u093f\u0928\u094d\u0926\u0940"
     )
     assert ANALYZER.tokens(text, "") == PlainAnalyzer().tokens(text, "")
+
+
+@given(st.text(), st.text(alphabet=st.characters(max_codepoint=127)))
+def test_any_text_without_a_language_has_the_plain_tokens(any_text: str, ascii_text: str) -> None:
+    for text in (any_text, ascii_text, ascii_text + any_text):
+        assert ANALYZER.tokens(text, "") == PlainAnalyzer().tokens(text, "")
+        assert ANALYZER.terms(text, "") == PlainAnalyzer().terms(text, "")
 
 
 def test_every_language_is_there_and_its_stop_words_are_known_or_not() -> None:
