@@ -10,12 +10,16 @@ from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.models import TextSpan
 
 
-def highlight(analyzer: Analyzer, text: str, query: str, language: str) -> list[TextSpan]:
-    """Find the words of `query` in `text`: spans in code points, in order, none touching another's inside.
+def wanted_terms(analyzer: Analyzer, query: str, language: str) -> frozenset[str]:
+    """Take the terms of a query, once for all the texts that it is marked in."""
+    return frozenset(analyzer.terms(query, language))
+
+
+def highlight(analyzer: Analyzer, text: str, wanted: frozenset[str], language: str) -> list[TextSpan]:
+    """Find `wanted_terms` in `text`: spans in code points, in order, none touching another's inside.
 
     Pairs of characters, which overlap in scripts without spaces, become one span.
     """
-    wanted = frozenset(analyzer.terms(query, language))
     if not wanted:
         return []
     spans: list[TextSpan] = []

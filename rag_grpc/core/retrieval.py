@@ -11,7 +11,7 @@ from rag_grpc.core.chunking import embedding_text
 from rag_grpc.core.document_vectors import mean_vector
 from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.errors import EmbedderChanged, RagError, StorageFault
-from rag_grpc.core.highlights import highlight
+from rag_grpc.core.highlights import highlight, wanted_terms
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import TextSpan
@@ -20,6 +20,11 @@ from rag_grpc.core.queries import Query, QueryResult
 from rag_grpc.core.query_plan import Planner, QueryPlan
 from rag_grpc.core.reranking import Reranking, reranked
 from rag_grpc.core.searches import Hit, HitParts, Search
+
+PLANNING_SECONDS = 0.005
+"""How long a batch's planning holds the event loop at a time. One long filter may take longer to read."""
+MARKED_AT_ONCE = 32
+"""Hits whose texts are marked before it is seen whether anybody still waits for the answer."""
 
 
 class Retrieval:
@@ -78,7 +83,7 @@ class Retrieval:
 
     async def _answered(self, queries: Sequence[Query | RagError]) -> list[QueryPlan | RagError]:
         """Plan queries and take each as far as it goes."""
-        planned = [self._planned(each) for each in queries]
+        planned = await self._all_planned(queries)
         plans = [each for each in planned if isinstance(each, QueryPlan)]
         # One by one in the queue, so that a bad text fails alone; it embeds them together all the same.
         await self._each(self._embed, [each for each in plans if each.wants_embedding])
@@ -86,6 +91,17 @@ class Retrieval:
         await self._search(plans)
         await self._each(self._rerank, [each for each in plans if each.reranker and each.result])
         await self._each(self._mark, [each for each in plans if each.query.highlight and each.result])
+        return planned
+
+    async def _all_planned(self, queries: Sequence[Query | RagError]) -> list[QueryPlan | RagError]:
+        """Plan queries, and let other calls have their turns meanwhile."""
+        planned: list[QueryPlan | RagError] = []
+        begin = perf_counter()
+        for each in queries:
+            if perf_counter() - begin > PLANNING_SECONDS:
+                await asyncio.sleep(0)
+                begin = perf_counter()
+            planned.append(self._planned(each))
         return planned
 
     def _planned(self, query: Query | RagError) -> QueryPlan | RagError:
@@ -154,9 +170,13 @@ class Retrieval:
 
     async def _mark(self, plan: QueryPlan) -> None:
         """Find the words of the query in what was found, in a thread: it may be much text."""
-        plan.highlights = await asyncio.to_thread(
-            _marked, self._analyzer, plan.hits, plan.query.text, plan.collection.language
-        )
+        analyzer, language = self._analyzer, plan.collection.language
+        wanted = await asyncio.to_thread(wanted_terms, analyzer, plan.query.text, language)
+        marked: list[Sequence[TextSpan]] = []
+        for begin in range(0, len(plan.hits), MARKED_AT_ONCE):
+            hits = plan.hits[begin : begin + MARKED_AT_ONCE]
+            marked += await asyncio.to_thread(_marked, analyzer, hits, wanted, language)
+        plan.highlights = marked
 
     def _result(self, plan: QueryPlan | RagError) -> QueryResult | RagError:
         if isinstance(plan, RagError):
@@ -189,8 +209,10 @@ def _overtaken(planned: QueryPlan | RagError) -> bool:
     return isinstance(planned, QueryPlan) and isinstance(planned.failure, EmbedderChanged)
 
 
-def _marked(analyzer: Analyzer, hits: Sequence[Hit], query: str, language: str) -> list[list[TextSpan]]:
-    return [highlight(analyzer, hit.chunk.text, query, language) for hit in hits]
+def _marked(
+    analyzer: Analyzer, hits: Sequence[Hit], wanted: frozenset[str], language: str
+) -> list[list[TextSpan]]:
+    return [highlight(analyzer, hit.chunk.text, wanted, language) for hit in hits]
 
 
 def _without(hit: Hit, parts: HitParts) -> Hit:

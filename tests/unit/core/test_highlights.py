@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rag_grpc.analyzers.snowball import SnowballAnalyzer
-from rag_grpc.core.highlights import highlight
+from rag_grpc.core.highlights import highlight, wanted_terms
 
 ANALYZER = SnowballAnalyzer()
 
@@ -40,5 +40,5 @@ ANALYZER = SnowballAnalyzer()
     ],
 )
 def test_the_words_of_the_query_are_marked(text: str, query: str, language: str, marked: list[str]) -> None:
-    spans = highlight(ANALYZER, text, query, language)
+    spans = highlight(ANALYZER, text, wanted_terms(ANALYZER, query, language), language)
     assert [text[span.start : span.end] for span in spans] == marked

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rag_grpc.core import retrieval as module
+from rag_grpc.core.analysis import PlainAnalyzer, Token
 from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.errors import (
     CollectionNotFound,
@@ -213,3 +217,63 @@ async def test_a_text_that_cannot_be_embedded_fails_alone(house: House) -> None:
 async def test_an_empty_batch_asks_nobody(house: House) -> None:
     assert await house.retrieval.query_batch([]) == []
     assert house.store.calls == []
+
+
+async def test_other_calls_have_their_turns_while_a_batch_is_planned(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PLANNING_SECONDS", -1.0)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others_task = asyncio.ensure_future(others())
+    failing = [Query(collection="nowhere", text="jackdaw")] * 40
+    assert all(isinstance(each, RagError) for each in await house.retrieval.query_batch(failing))
+    others_task.cancel()
+    assert turns >= len(failing)
+
+
+class GatedAnalyzer(PlainAnalyzer):
+    """Lets the test hold up one text."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+        self.begun = threading.Event()
+        self.gate = threading.Event()
+
+    def tokens(self, text: str, language: str) -> list[Token]:
+        self.texts += 1
+        self.begun.set()
+        if not self.gate.wait(10):
+            raise TimeoutError
+        return super().tokens(text, language)
+
+
+async def test_marking_ends_soon_when_nobody_waits_for_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MARKED_AT_ONCE", 1)
+    analyzer = GatedAnalyzer()
+    retrieval = Retrieval(
+        store=house.store,
+        embedders={"letters": house.embedder},
+        limits=Limits(),
+        embedding=house.embedding,
+        telemetry=house.telemetry,
+        analyzer=analyzer,
+    )
+    query = Query(text="jackdaw", mode=SearchMode.DENSE, highlight=True)
+    call = asyncio.ensure_future(retrieval.query(query))
+    await asyncio.to_thread(analyzer.begun.wait, 10)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    analyzer.gate.set()
+    # Three texts were found; what was begun is all that was looked at.
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert analyzer.texts == 1
