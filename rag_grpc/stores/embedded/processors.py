@@ -7,6 +7,7 @@ processors).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -25,6 +26,24 @@ class Processors:
         self.count = count
         # Its threads are made when they are first wanted.
         self._others = ThreadPoolExecutor(max(1, count - 1), "knn")
+        self._idle = threading.Semaphore(count - 1)
+
+    def beside(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Begin `work` on another processor; the result is what the returned function gives, when it is done.
+
+        Where none is idle, that function does the work itself. It must be called in any case: `work` may
+        use what the caller holds.
+        """
+        if not self._idle.acquire(blocking=False):
+            return work
+
+        def run() -> T:
+            try:
+                return work()
+            finally:
+                self._idle.release()
+
+        return self._others.submit(run).result
 
     def spread(self, work: Callable[[Rows], T], rows: Rows, *, least: int) -> list[T]:
         """Do `work` on parts of `rows`, of `least` rows or more, side by side; the results in their order."""

@@ -8,7 +8,7 @@ at the database cost.
 One thread answers all searches that go through a graph alone, and spreads
 a large batch over every processor. A thread for each processor was slower by half:
 Python runs one thread at a time, so several searchers make small batches and stand in
-each other's way, and in the event loop's. What takes long (exact scans, filters) and
+each other's way, and in the event loop's. What takes longer (words, filters, exact scans) and
 reads have threads of their own, so that no query through a graph waits behind them.
 """
 
@@ -220,7 +220,9 @@ class SearchThreads:
 
 
 def _takes_long(search: Search) -> bool:
-    return search.filter is not None or (search.dense is not None and search.dense.exact)
+    # Words may have to be committed first, and filters and exact scans compare many vectors.
+    dense = search.dense
+    return search.filter is not None or search.lexical is not None or (dense is not None and dense.exact)
 
 
 def _share(desk: _Desk) -> list[_Item]:

@@ -60,12 +60,8 @@ def answer(
     if first.filter is not None:
         allowed = view.filters.allowed(first.filter)
         stages["filter"], clock = perf_counter() - clock, perf_counter()
-    lexical = _lexical(view, searches, allowed)
-    if first.lexical is not None:
-        stages["lexical"], clock = perf_counter() - clock, perf_counter()
-    dense = _dense(view, searches, allowed, ef=ef, threads=threads)
-    if first.dense is not None:
-        stages["dense"], clock = perf_counter() - clock, perf_counter()
+    dense, lexical = _both_sides(view, searches, allowed, stages, ef=ef, threads=threads)
+    clock = perf_counter()
     lookup = partial(vectors_of, view.dense)
     selections = [
         each.select(Found(None if near is None else near.candidates, words, lookup))
@@ -87,12 +83,43 @@ def answer(
     ]
 
 
+def _both_sides(
+    view: View,
+    searches: Sequence[Search],
+    allowed: AllowedChunks | None,
+    stages: dict[str, float],
+    *,
+    ef: int,
+    threads: Processors,
+) -> tuple[Sequence[DenseFound | None], Sequence[Candidates | None]]:
+    """Find the candidates of each side: side by side where a processor is idle, both without the GIL."""
+
+    def of_words() -> Sequence[Candidates | None]:
+        began = perf_counter()
+        found = _lexical(view, searches, allowed)
+        stages["lexical"] = perf_counter() - began
+        return found
+
+    first, nothing = searches[0], [None] * len(searches)
+    if first.dense is None:
+        return nothing, of_words()
+    words = threads.beside(of_words) if first.lexical is not None else lambda: nothing
+    began = perf_counter()
+    try:
+        dense = _dense(view, searches, allowed, ef=ef, threads=threads)
+        stages["dense"] = perf_counter() - began
+    finally:
+        # Also where the dense side failed: the view is held for this call alone.
+        lexical = words()
+    return dense, lexical
+
+
 def _dense(
     view: View, searches: Sequence[Search], allowed: AllowedChunks | None, *, ef: int, threads: Processors
-) -> Sequence[DenseFound] | Sequence[None]:
+) -> Sequence[DenseFound]:
     asked, k = searches[0].dense, searches[0].candidates
     if asked is None:
-        return [None] * len(searches)
+        return []
     if searches[0].collection.embedder_fingerprint != view.side.fingerprint:
         raise EmbedderChanged(searches[0].collection.name)
     vectors = [each.dense.vector for each in searches if each.dense is not None]
@@ -105,11 +132,7 @@ def _dense(
     )
 
 
-def _lexical(
-    view: View, searches: Sequence[Search], allowed: AllowedChunks | None
-) -> Sequence[Candidates] | Sequence[None]:
-    if searches[0].lexical is None:
-        return [None] * len(searches)
+def _lexical(view: View, searches: Sequence[Search], allowed: AllowedChunks | None) -> Sequence[Candidates]:
     if view.lexical is None:
         raise NotReady("the index of words is being made anew", retry_after=2)
     return [

@@ -44,3 +44,27 @@ def test_what_fails_in_a_part_is_raised_when_all_are_done(three: Processors) -> 
     with pytest.raises(RuntimeError, match="no"):
         three.spread(work, ROWS, least=1)
     assert sorted(done) == [3, 4]
+
+
+def test_work_goes_on_beside_the_callers() -> None:
+    processors = Processors(2)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        assert go_on.wait(30)
+        return threading.current_thread().name
+
+    result = processors.beside(work)
+    assert begun.wait(30)
+    # The other processor is taken, so this is done by whoever wants it.
+    assert processors.beside(lambda: threading.current_thread().name)() == threading.current_thread().name
+    go_on.set()
+    assert result().startswith("knn")
+    processors.close()
+
+
+def test_one_processor_does_one_thing_after_the_other() -> None:
+    processors = Processors(1)
+    assert processors.beside(lambda: threading.current_thread().name)() == threading.current_thread().name
+    processors.close()
