@@ -19,7 +19,7 @@ from rag_client import AsyncRagClient, DocumentRef, Fusion
 SQUAD_QUESTIONS = 2000
 LANGUAGES = {"en": 0.98, "de": 0.95, "ru": 0.90, "ar": 0.92, "hi": 0.97, "zh": 0.92}
 WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.7)
-CONSTANTS = (10, 20, 40, 60, 100)
+CONSTANTS = (1, 5, 10, 20, 60)
 MODEL = "minilm"
 OPEN_FILTER = 'NOT doc_id = "none"'
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from rag_grpc.core.fusion import fused
 from rag_grpc.core.models import Metric
+from rag_grpc.core.queries import DEFAULT_RANK_CONSTANT
 from rag_grpc.core.rankings import Ranking, capped, following, of_dense, of_lexical, scoring
 from rag_grpc.core.searches import Candidates, Found, Select, Selected
 from rag_grpc.core.variety import cosines, likeness, varied
@@ -76,7 +77,7 @@ class Choice(NamedTuple):
     min_score: float | None = None
     cap: int = 0
     dense_weight: float | None = None
-    rank_constant: int = 60
+    rank_constant: int = DEFAULT_RANK_CONSTANT
     pool: int = 0
     diversity: float | None = None
     metric: Metric = Metric.COSINE

@@ -54,7 +54,7 @@ RULES = {
     "ragapi.v1.Fusion.dense_weight": Rule(
         min_value=0, max_value=1, note="unset means what the collection's embedder declares"
     ),
-    "ragapi.v1.Fusion.rank_constant": Rule(max_value=10_000, note="0 means 60"),
+    "ragapi.v1.Fusion.rank_constant": Rule(max_value=10_000, note="0 means 10"),
     "ragapi.v1.Rerank.mmr": ANY,
     "ragapi.v1.Rerank.cross_encoder": ANY,
     "ragapi.v1.Rerank.candidates": Rule(max_value_limit="max_candidates", note="0 means four times `top_k`"),

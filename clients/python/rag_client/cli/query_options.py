@@ -44,7 +44,7 @@ PerDocument = Annotated[
 DenseWeight = Annotated[
     float | None, typer.Option(min=0, max=1, help="Hybrid: weight of meaning; words have the rest.")
 ]
-RankConstant = Annotated[int, typer.Option(min=0, help="Hybrid: the constant of rank fusion; 0 means 60.")]
+RankConstant = Annotated[int, typer.Option(min=0, help="Hybrid: the constant of rank fusion; 0 means 10.")]
 Reranker = Annotated[
     Literal["mmr", "cross-encoder"] | None,
     typer.Option("--rerank", help="Look at the best again: for variety, or with one of the server's models."),

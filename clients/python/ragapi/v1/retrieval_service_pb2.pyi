@@ -253,7 +253,7 @@ class Fusion(google.protobuf.message.Message):
     means what the collection's embedder declares, and 0.5 where it has none.
     """
     rank_constant: builtins.int
-    """The constant of reciprocal rank fusion. 0 means 60."""
+    """The constant of reciprocal rank fusion. 0 means 10."""
     def __init__(
         self,
         *,
