@@ -12,7 +12,8 @@ from rag_grpc.core.models import CollectionCounts, PutDocument
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.effects import Effects
 from rag_grpc.stores.embedded.index_thread import IndexThread
-from rag_grpc.stores.embedded.lexical_index import EAGER_CHUNKS, LexicalFault
+from rag_grpc.stores.embedded.lexical_folder import LexicalFault
+from rag_grpc.stores.embedded.lexical_index import EAGER_CHUNKS
 from rag_grpc.stores.embedded.lexical_rows import chunk_texts
 from rag_grpc.stores.embedded.room import Room
 

@@ -18,12 +18,10 @@ there changes nothing. A folder without it is an index that was never finished.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -32,6 +30,14 @@ import tantivy
 from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.chunking import embedding_text
 from rag_grpc.core.models import Collection
+from rag_grpc.stores.embedded.lexical_folder import (
+    LexicalFault,
+    Reached,
+    dead_share,
+    faults,
+    read_reached,
+    write_reached,
+)
 
 FORMAT: Final = 1
 """Changes when what is in the index does, so that older ones are made anew."""
@@ -51,15 +57,6 @@ DEAD_FROM: Final = 64
 IDLE_SECONDS: Final = 30.0
 """After so long without a write the writer is closed: it holds memory and some threads."""
 
-REACHED: Final = "reached.json"
-META: Final = "meta.json"
-"""Tantivy's own list of segments."""
-PREFIX: Final = "lexical-"
-
-
-class LexicalFault(Exception):
-    """The index cannot be read or written: it is to be made anew from the database."""
-
 
 class ChunkText(NamedTuple):
     """What the words of a chunk are taken from."""
@@ -69,18 +66,6 @@ class ChunkText(NamedTuple):
     title: str
     headings: tuple[str, ...]
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """What an index on disk was made by, and the seq up to which it is whole."""
-
-    format: int
-    analyzer: str
-    language: str
-    without_context: bool
-    uid: str
-    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +105,11 @@ class LexicalIndex:
     @classmethod
     def open(cls, collection: Collection, analyzer: Analyzer, folder: Path) -> LexicalIndex:
         """Open what is in `folder`. Raises LexicalFault where that is not whole, or made by other rules."""
-        reached = _read_reached(folder)
+        reached = read_reached(folder)
         index = cls(collection, analyzer, folder, seq=reached.seq)
         if reached != index._reached(reached.seq):
             raise LexicalFault("it was made by another analysis, or for another collection")
-        with _faults("cannot be opened"):
+        with faults("cannot be opened"):
             index._attach(tantivy.Index.open(str(folder)))
         return index
 
@@ -143,7 +128,7 @@ class LexicalIndex:
         """Add chunks; nobody sees them before `commit`. Raises LexicalFault."""
         without_context = self.collection.chunking.without_context
         language = self.collection.language
-        with _faults("cannot be written"):
+        with faults("cannot be written"):
             writer = self._open_writer()
             for each in chunks:
                 text = embedding_text(each.title, each.headings, each.text, without_context)
@@ -157,7 +142,7 @@ class LexicalIndex:
 
     def delete(self, contents: Iterable[int]) -> None:
         """Delete the chunks of contents, if they were added before; seen by `commit`. Raises LexicalFault."""
-        with _faults("cannot be written"):
+        with faults("cannot be written"):
             if self._index is None:
                 return
             writer = self._open_writer()
@@ -170,7 +155,7 @@ class LexicalIndex:
     def commit(self) -> None:
         """Write what was added and deleted to the disk, with fsync, and see it. Raises LexicalFault."""
         if self.pending and self._writer is not None and self._index is not None:
-            with _faults("cannot be committed"):
+            with faults("cannot be committed"):
                 self._writer.commit()
                 self._index.reload()
                 self._searcher = self._index.searcher()
@@ -181,7 +166,7 @@ class LexicalIndex:
         if self.pending:
             return
         if seq > self.durable_seq and self._index is not None:
-            _write_reached(self.folder, self._reached(seq))
+            write_reached(self.folder, self._reached(seq))
         self.durable_seq = max(seq, self.durable_seq)
 
     def finish(self, seq: int) -> None:
@@ -195,14 +180,8 @@ class LexicalIndex:
         if self._deleted < DEAD_FROM or self.pending:
             return False
         self._deleted = 0
-        try:
-            segments = json.loads((self.folder / META).read_text("utf-8"))["segments"]
-        except (OSError, ValueError, KeyError):
-            # A damaged index shows when it is searched.
-            return False
-        chunks = sum(each["max_doc"] for each in segments)
-        dead = sum(each["deletes"]["num_deleted_docs"] for each in segments if each["deletes"])
-        return bool(dead > DEAD_SHARE * chunks)
+        share = dead_share(self.folder)
+        return share is not None and share > DEAD_SHARE
 
     @property
     def quiet(self) -> bool:
@@ -237,7 +216,7 @@ class LexicalIndex:
         if self._index is None:
             self.folder.mkdir(parents=True)
             self._attach(tantivy.Index(self._schema, path=str(self.folder)))
-            _write_reached(self.folder, self._reached(self.durable_seq))
+            write_reached(self.folder, self._reached(self.durable_seq))
         if self._writer is None:
             if self._index is None:
                 raise AssertionError("attached without an index")
@@ -255,32 +234,6 @@ class LexicalIndex:
         self._writer = None
 
 
-class _faults:  # noqa: N801  # reads as a statement: with _faults("cannot be opened")
-    """Turns whatever tantivy raises into LexicalFault: ValueError mostly, and Rust's panics."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is None or isinstance(error, LexicalFault | KeyboardInterrupt | SystemExit):
-            return
-        # A panic of Rust arrives as a BaseException, which nothing else here would catch.
-        raise LexicalFault(f"the index of words {self._what}: {error}") from error
-
-
-def folders(parent: Path) -> list[Path]:
-    """Find the index folders of a collection, whole or not, newest first."""
-    return sorted(parent.glob(f"{PREFIX}*"), reverse=True)
-
-
-def new_folder(parent: Path) -> Path:
-    """Name a folder that does not exist yet, and is newer than all that do."""
-    return parent / f"{PREFIX}{time.time_ns():020}"
-
-
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     # No positions: there are no phrases, and they would be most of the index.
@@ -288,21 +241,3 @@ def _schema() -> tantivy.Schema:
     builder.add_integer_field(CHUNK, indexed=True, fast=True)
     builder.add_integer_field(CONTENT, indexed=True)
     return builder.build()
-
-
-def _read_reached(folder: Path) -> Reached:
-    try:
-        return Reached(**json.loads((folder / REACHED).read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise LexicalFault(f"{REACHED} cannot be read: {error}") from error
-
-
-def _write_reached(folder: Path, reached: Reached) -> None:
-    """Replace the file in one step. The seq in it counts once it is on the disk: the log is cut there."""
-    path = folder / REACHED
-    making = path.with_suffix(".making")
-    with making.open("w", encoding="utf-8") as file:
-        json.dump(asdict(reached), file)
-        file.flush()
-        os.fsync(file.fileno())
-    making.replace(path)

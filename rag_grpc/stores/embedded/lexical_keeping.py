@@ -23,7 +23,8 @@ from rag_grpc.core.errors import NotReady, RagError
 from rag_grpc.core.ports import Telemetry
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.database import last_seq
-from rag_grpc.stores.embedded.lexical_index import LexicalFault, LexicalIndex
+from rag_grpc.stores.embedded.lexical_folder import LexicalFault
+from rag_grpc.stores.embedded.lexical_index import LexicalIndex
 from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
 from rag_grpc.stores.embedded.writer import Task
 

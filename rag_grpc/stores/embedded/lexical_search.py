@@ -20,7 +20,8 @@ from rag_grpc.core.analysis import query_terms
 from rag_grpc.core.searches import Candidates
 from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
 from rag_grpc.stores.embedded.dense_search import DenseView
-from rag_grpc.stores.embedded.lexical_index import CHUNK, WORDS, LexicalFault, LexicalView
+from rag_grpc.stores.embedded.lexical_folder import LexicalFault
+from rag_grpc.stores.embedded.lexical_index import CHUNK, WORDS, LexicalView
 from rag_grpc.stores.embedded.vector_file import Ids, Slots
 
 TIES: Final = 16

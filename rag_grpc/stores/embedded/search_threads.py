@@ -30,7 +30,7 @@ from rag_grpc.core.errors import NotReady, RagError, StorageFault
 from rag_grpc.core.ports import Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
-from rag_grpc.stores.embedded.lexical_index import LexicalFault
+from rag_grpc.stores.embedded.lexical_folder import LexicalFault
 from rag_grpc.stores.embedded.processors import Processors
 from rag_grpc.stores.embedded.view_search import Result, alike, answer
 
