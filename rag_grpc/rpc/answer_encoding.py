@@ -85,6 +85,21 @@ def encode_answer(request: pb.QueryRequest, result: QueryResult) -> bytes:
     return b"".join(pieces)
 
 
+def least_size(request: pb.QueryRequest, result: QueryResult) -> int:
+    """Return how many bytes an answer takes at least: what is refused for its size need not be encoded.
+
+    A character takes a byte or more, and a span four.
+    """
+    size = 0
+    for hit in result.hits:
+        size += len(hit.doc_id) + len(hit.title) + len(hit.chunk.text)
+        if hit.packed_metadata is not None and not request.metadata_keys:
+            size += len(hit.packed_metadata)
+        if hit.chunk.vector is not None:
+            size += hit.chunk.vector.nbytes
+    return size + 4 * sum(map(len, result.highlights or ()))
+
+
 @lru_cache
 def _encode_plan(strategy: SearchStrategy, mode: SearchMode, matching_chunks: int | None) -> bytes:
     message = pb.QueryResponse()

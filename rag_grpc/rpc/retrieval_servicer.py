@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from time import perf_counter
 from typing import Any
 
 import grpc
@@ -15,7 +17,7 @@ from rag_grpc.core.reading import Reading
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.rpc import convert_retrieval as convert
 from rag_grpc.rpc import page_tokens
-from rag_grpc.rpc.answer_encoding import encode_answer, encode_batch_problem, encode_batch_result
+from rag_grpc.rpc.answer_encoding import encode_answer, encode_batch_problem, encode_batch_result, least_size
 from rag_grpc.rpc.convert import chunk_to_proto, document_to_proto
 from rag_grpc.rpc.interceptors.call import about
 from rag_grpc.rpc.response_size import FRAME_BYTES, fitting, too_large
@@ -29,6 +31,8 @@ PAGE_OVERHEAD_BYTES = 4096
 """What a page has beside its items: a token, the total count."""
 PROBLEM_BYTES = 512
 """What is kept free for each query of a batch, so that those that do not fit can still be told so."""
+ENCODING_SECONDS = 0.005
+"""How long a batch's answers are encoded before other calls have a turn."""
 _DOCUMENTS_A_READ = 32
 _ASK_FOR_LESS = "lower `top_k`, or `omit` parts of the hits"
 
@@ -51,9 +55,12 @@ class RetrievalServicer(RetrievalServiceServicer):
         self._validator.check(request)
         about(collection=request.collection or DEFAULT_COLLECTION)
         result = await self._retrieval.query(convert.query_from_proto(request))
-        response = encode_answer(request, result)
-        if len(response) > self._max_bytes:
-            raise too_large(len(response), self._max_bytes, _ASK_FOR_LESS)
+        size, response = least_size(request, result), b""
+        if size <= self._max_bytes:
+            response = encode_answer(request, result)
+            size = len(response)
+        if size > self._max_bytes:
+            raise too_large(size, self._max_bytes, _ASK_FOR_LESS)
         return response
 
     async def BatchQuery(
@@ -72,7 +79,11 @@ class RetrievalServicer(RetrievalServiceServicer):
         results = await self._retrieval.query_batch(queries)
         room = self._max_bytes - PROBLEM_BYTES * len(results)
         outcomes: list[bytes] = []
+        begin = perf_counter()
         for query, result in zip(request.queries, results, strict=True):
+            if perf_counter() - begin > ENCODING_SECONDS:
+                await asyncio.sleep(0)
+                begin = perf_counter()
             outcome, needed = self._outcome(query, result, room)
             outcomes.append(outcome)
             room -= needed
@@ -85,10 +96,13 @@ class RetrievalServicer(RetrievalServiceServicer):
         if isinstance(result, RagError):
             problem = encode_batch_problem(problem_of(result))
             return problem, max(0, len(problem) - PROBLEM_BYTES)
-        outcome = encode_batch_result(encode_answer(query, result))
-        if len(outcome) <= room:
-            return outcome, len(outcome)
-        too_much = too_large(len(outcome), self._max_bytes, f"{_ASK_FOR_LESS}, or send fewer queries at once")
+        size = least_size(query, result)
+        if size <= room:
+            outcome = encode_batch_result(encode_answer(query, result))
+            size = len(outcome)
+            if size <= room:
+                return outcome, size
+        too_much = too_large(size, self._max_bytes, f"{_ASK_FOR_LESS}, or send fewer queries at once")
         return encode_batch_problem(problem_of(too_much)), 0
 
     async def GetDocument(

@@ -8,13 +8,14 @@ from google.protobuf.internal.encoder import _VarintBytes  # type: ignore[attr-d
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_grpc.core.models import Chunk
+from rag_grpc.core.models import Chunk, TextSpan
 from rag_grpc.core.queries import QueryResult
 from rag_grpc.core.searches import Hit, SearchMode, SearchStrategy
 from rag_grpc.rpc.answer_encoding import (
     encode_answer,
     encode_batch_problem,
     encode_batch_result,
+    least_size,
     varint,
 )
 from rag_grpc.rpc.convert import StructCodec
@@ -23,9 +24,9 @@ from ragapi.v1 import retrieval_service_pb2 as pb
 from ragapi.v1 import types_pb2
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
-offsets = st.none() | st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+offsets = st.just((None, None)) | st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 chunks = st.builds(
-    lambda ordinal, text, place, headings: Chunk(ordinal, text, *(place or (None, None)), tuple(headings)),
+    lambda ordinal, text, place, headings: Chunk(ordinal, text, place[0], place[1], tuple(headings)),
     st.integers(0, 2**32 - 1),
     texts | st.just("long " * 5000),
     offsets,
@@ -51,6 +52,7 @@ results = st.builds(
     st.just({"dense": 0.25}),
     st.sampled_from(SearchMode),
     st.none() | st.integers(0, 2**63),
+    highlights=st.none(),
 )
 requests = st.builds(
     lambda query, keys, explain: pb.QueryRequest(query=query, metadata_keys=keys, explain=explain),
@@ -63,6 +65,23 @@ requests = st.builds(
 @given(requests, results)
 def test_an_answer_is_what_the_message_says(request: pb.QueryRequest, result: QueryResult) -> None:
     assert pb.QueryResponse.FromString(encode_answer(request, result)) == answer_to_proto(request, result)
+
+
+@given(requests, results)
+def test_no_answer_is_smaller_than_its_least_size(request: pb.QueryRequest, result: QueryResult) -> None:
+    assert least_size(request, result) <= len(encode_answer(request, result))
+
+
+def test_the_least_size_counts_what_makes_answers_large() -> None:
+    chunk = Chunk(0, "t" * 100, None, None, (), np.ones(50, np.float32))
+    spans = [TextSpan(place, place + 1) for place in range(0, 90, 2)]
+    facts = StructCodec().pack({"lang": "e" * 300})
+    result = QueryResult(
+        (Hit("a", chunk, "n" * 70, facts, 1.0),), SearchStrategy.EXACT, {}, SearchMode.DENSE, None, [spans]
+    )
+    request = pb.QueryRequest(include_vectors=True, highlight=True)
+    size = len(encode_answer(request, result))
+    assert 0.8 * size < least_size(request, result) <= size
 
 
 def test_vectors_come_along() -> None:

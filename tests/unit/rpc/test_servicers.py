@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -28,10 +29,13 @@ from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.preparation import Workshop
+from rag_grpc.core.queries import QueryResult
 from rag_grpc.core.reading import Reading
 from rag_grpc.core.reembedding import Reembedding
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.embedders.mock import MockEmbedder
+from rag_grpc.rpc import retrieval_servicer
+from rag_grpc.rpc.answer_encoding import encode_answer
 from rag_grpc.rpc.collection_servicer import CollectionServicer
 from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.rpc.drain import Drain
@@ -317,6 +321,41 @@ async def test_queries_of_a_batch_that_do_not_fit_fail_alone(house: House) -> No
         errors_pb2.ERROR_REASON_NOT_CONFIGURED,
         errors_pb2.ERROR_REASON_INVALID_FIELD,
     ]
+
+
+async def test_what_does_not_fit_is_not_encoded_and_others_have_their_turns(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.fill(30, text="x" * 900)
+    monkeypatch.setattr(retrieval_servicer, "ENCODING_SECONDS", -1.0)
+    encoded: list[int] = []
+
+    def noted(request: retrieval_pb.QueryRequest, result: QueryResult) -> bytes:
+        encoded.append(request.top_k)
+        return encode_answer(request, result)
+
+    monkeypatch.setattr(retrieval_servicer, "encode_answer", noted)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    request = retrieval_pb.BatchQueryRequest(
+        queries=[retrieval_pb.QueryRequest(query="x", top_k=30)] * 9
+        + [retrieval_pb.QueryRequest(query="x", top_k=1)]
+    )
+    others_task = asyncio.ensure_future(others())
+    response = retrieval_pb.BatchQueryResponse.FromString(await house.reads.BatchQuery(request, CONTEXT))
+    others_task.cancel()
+    assert [each.WhichOneof("outcome") for each in response.results] == ["problem"] * 9 + ["response"]
+    assert encoded == [1]
+    assert turns >= len(request.queries)
+    with pytest.raises(LimitExceeded, match="max_response_bytes"):
+        await house.query(query="x", top_k=30)
+    assert encoded == [1]
 
 
 async def test_documents_are_read_in_the_order_of_the_request(house: House) -> None:
