@@ -59,7 +59,10 @@ class Progress:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One collection on its way to another embedder. `task` gives the collection as it is in the end."""
+    """One collection on its way to another embedder. `task` gives the collection as it is in the end.
+
+    It belongs to all who watch: wait for it, and never cancel it, which awaiting it would.
+    """
 
     target: Target
     task: asyncio.Task[Collection]
@@ -133,10 +136,15 @@ class Reembedding:
             return await self._store.rename_embedder(collection, target.embedder)
         began = time.monotonic()
         log.info("reembedding_began", collection=collection.name, embedder=target.embedder)
-        async with self._store.shadow(collection, target) as shadow:
-            renewal = Renewal(collection, target, self._workshop)
-            work = _Work(self._store, self._embedding, shadow, renewal, collection, target, progress)
-            after = await self._finish(collection, work)
+        try:
+            async with self._store.shadow(collection, target) as shadow:
+                renewal = Renewal(collection, target, self._workshop)
+                work = _Work(self._store, self._embedding, shadow, renewal, collection, target, progress)
+                after = await self._finish(collection, work)
+        except BaseException as error:
+            reason = error.message if isinstance(error, RagError) else type(error).__name__
+            log.info("reembedding_stopped", collection=collection.name, done=progress.done, reason=reason)
+            raise
         log.info(
             "reembedding_done",
             collection=collection.name,
@@ -185,7 +193,7 @@ class _Work:
     progress: Progress
     left: int = 0
     kept: int = 0
-    page_chunks: int = FIRST_PAGE
+    page_chunks: int = field(default_factory=lambda: FIRST_PAGE)
     nearly_done: bool = False
     """Whether what is left takes no longer than writes may wait."""
     _row_seconds: float = 0.0
