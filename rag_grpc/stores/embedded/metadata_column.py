@@ -1,4 +1,9 @@
-"""One key of the metadata over all documents: which rows have it, and with which values."""
+"""One key of the metadata over all documents: which rows have it, and with which values.
+
+Documents may bring keys that no other one has, some ten thousand each. So a key that few
+rows have costs as little as its values; what makes many rows quick, and takes 2 KB a key
+when it is empty, is made when the rows are more.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from rag_grpc.core.filters import Operator, Scalar, instant_of
+from rag_grpc.core.filters import Operator, Scalar, holds, instant_of
 from rag_grpc.core.models import JsonValue
 from rag_grpc.stores.embedded.sorted_values import SortedValues
+
+FEW = 8
+"""Up to so many rows, values are kept as they are, and compared one by one."""
 
 
 class Values:
@@ -69,8 +77,8 @@ class Values:
         return fresh
 
 
-class MetadataColumn:
-    """What stands under one key. The parts that a key never has are never made."""
+class ManyValues:
+    """What stands under a key that many rows have. The parts that it never has are never made."""
 
     __slots__ = ("_items", "_scalars", "_values", "present")
 
@@ -82,9 +90,7 @@ class MetadataColumn:
         self._items: Values | None = None
 
     def add(self, value: JsonValue, row: int) -> None:
-        """Note what a row has; null is nothing."""
-        if value is None:
-            return
+        """Note what a row has."""
         self.present.add(row)
         if isinstance(value, list):
             if self._items is None:
@@ -112,13 +118,80 @@ class MetadataColumn:
         ]
         return BitMap.union(*parts) if parts else BitMap()
 
-    def renumbered(self, numbers: NDArray[np.int64]) -> MetadataColumn:
+    def renumbered(self, numbers: NDArray[np.int64]) -> ManyValues:
         """Return the same with other row numbers; see SortedValues."""
-        fresh = MetadataColumn()
+        fresh = ManyValues()
         fresh.present, fresh._scalars = renumbered(self.present, numbers), renumbered(self._scalars, numbers)
         fresh._values = None if self._values is None else self._values.renumbered(numbers)
         fresh._items = None if self._items is None else self._items.renumbered(numbers)
         return fresh
+
+
+class MetadataColumn:
+    """What stands under one key."""
+
+    __slots__ = ("_few", "_many")
+
+    def __init__(self) -> None:
+        self._few: list[tuple[JsonValue, int]] = []
+        self._many: ManyValues | None = None
+
+    def add(self, value: JsonValue, row: int) -> None:
+        """Note what a row has; null is nothing."""
+        if value is None:
+            return
+        if self._many is None:
+            self._few.append((_comparable(value), row))
+            if len(self._few) > FEW:
+                self._spread()
+        else:
+            self._many.add(value, row)
+
+    def _spread(self) -> None:
+        self._many = ManyValues()
+        for value, row in self._few:
+            self._many.add(value, row)
+        self._few = []
+
+    @property
+    def present(self) -> BitMap:
+        """The rows that have the key."""
+        return BitMap([row for _, row in self._few]) if self._many is None else self._many.present
+
+    def compare(self, comparator: Operator, value: Scalar) -> BitMap:
+        """Return the rows that compare so, as filters.holds says."""
+        if self._many is None:
+            return BitMap([row for found, row in self._few if holds(found, comparator, value)])
+        return self._many.compare(comparator, value)
+
+    def contains(self, value: Scalar) -> BitMap:
+        """Return the rows with that value, or a list that holds it."""
+        if self._many is None:
+            return BitMap([row for found, row in self._few if _holds_one(found, value)])
+        return self._many.contains(value)
+
+    def renumbered(self, numbers: NDArray[np.int64]) -> MetadataColumn:
+        """Return the same with other row numbers; see SortedValues."""
+        fresh = MetadataColumn()
+        if self._many is None:
+            fresh._few = [(value, int(numbers[row])) for value, row in self._few if numbers[row] >= 0]
+        else:
+            fresh._many = self._many.renumbered(numbers)
+        return fresh
+
+
+def _comparable(value: JsonValue) -> JsonValue:
+    """Leave out what no filter asks for under this key, and would be kept in memory for nothing."""
+    if isinstance(value, dict):
+        return {}
+    if isinstance(value, list):
+        return [each for each in value if not isinstance(each, dict | list)]
+    return value
+
+
+def _holds_one(found: JsonValue, value: Scalar) -> bool:
+    items = found if isinstance(found, list) else [found]
+    return any(holds(each, Operator.EQUAL, value) for each in items)
 
 
 def renumbered(rows: BitMap, numbers: NDArray[np.int64]) -> BitMap:

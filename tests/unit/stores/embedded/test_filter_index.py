@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from rag_grpc.core.filter_language import parse
 from rag_grpc.core.filters import Facts, Filter, matches
 from rag_grpc.core.models import MetadataDict
-from rag_grpc.stores.embedded import filter_index, sorted_values
+from rag_grpc.stores.embedded import filter_index, metadata_column, sorted_values
 from rag_grpc.stores.embedded.dense_index import Died
 from rag_grpc.stores.embedded.effects import Version
 from rag_grpc.stores.embedded.filter_index import FilterIndex, FilterView
@@ -80,9 +81,14 @@ operations = st.lists(
 )
 
 
-@pytest.mark.parametrize("tail", [0, sorted_values.TAIL_ROWS])
-def test_every_view_says_what_the_plain_evaluation_says(tail: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("tail", "few"), [(0, 0), (sorted_values.TAIL_ROWS, 2), (sorted_values.TAIL_ROWS, metadata_column.FEW)]
+)
+def test_every_view_says_what_the_plain_evaluation_says(
+    tail: int, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sorted_values, "TAIL_ROWS", tail)
+    monkeypatch.setattr(metadata_column, "FEW", few)
 
     @settings(max_examples=120, deadline=None)
     @given(operations, st.lists(filter_cases.filters, min_size=1, max_size=8))
@@ -154,8 +160,8 @@ def test_memory_for_a_number_and_for_a_text_that_all_have_is_small() -> None:
     )
     view = model.index.view()
     assert len(view.contents(tree('lang = "en" AND n >= 1'))) == count
-    numbers = model.index._columns["n",]._values
-    texts = model.index._columns["lang",]._values
+    columns = [model.index._columns[key,]._many for key in ("n", "lang")]
+    numbers, texts = (None if each is None else each._values for each in columns)
     assert numbers is not None
     assert texts is not None
     assert sys.getsizeof(numbers.numbers._values) + sys.getsizeof(numbers.numbers._rows) < 16 * count
@@ -171,3 +177,19 @@ def test_what_a_view_answers_twice_is_computed_once() -> None:
     for number in range(2 * filter_index.KEPT_ANSWERS):
         assert len(view.allowed(tree(f"n = {number}"))) == (2 if number == 1 else 0)
     assert len(view._kept) <= filter_index.KEPT_ANSWERS
+
+
+def test_keys_that_one_document_has_cost_little_more_than_their_text() -> None:
+    """A document may bring ten thousand of them, and every one has a column."""
+    keys = 2_000
+    model = Model()
+    model.put({f"before {number}": "v" for number in range(10)})
+    metadata: MetadataDict = {f"key {number}": "v" for number in range(keys)}
+    tracemalloc.start()
+    try:
+        model.put(metadata)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / keys < 700
+    check(*model.snapshot(), [tree('"key 7" = "v"'), tree('"key 7" != "v"'), tree('"before 3":*')])
