@@ -62,7 +62,7 @@ class Housekeeping:
         number = state.collection.id
         if oldest < state.swapped_seq or read_shadow(connection, number) is not None:
             return False
-        return purge(connection, number, state.side.other("").table, SLICE_CHUNKS)
+        return purge(connection, number, SLICE_CHUNKS)
 
     def _purge_dead(self, connection: apsw.Connection, collection: int, oldest: int) -> bool:
         rows: Any = connection.execute(

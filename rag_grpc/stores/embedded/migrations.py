@@ -126,7 +126,8 @@ def m002_add_shadows(connection: apsw.Connection) -> None:
     """Make room for the vectors of the embedder that a collection is on its way to."""
     connection.execute(
         """
-        ALTER TABLE collection ADD COLUMN side INTEGER NOT NULL DEFAULT 0;  -- embedding, 1: embedding_other
+        -- 0: its vectors lie in `embedding`; 1: in `embedding_other`.
+        ALTER TABLE collection ADD COLUMN side INTEGER NOT NULL DEFAULT 0;
 
         CREATE TABLE embedding_other (
             chunk INTEGER PRIMARY KEY,

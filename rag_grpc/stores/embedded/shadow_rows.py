@@ -19,6 +19,7 @@ from rag_grpc.core.shadow import ShadowContent, StoredContent, Target
 from rag_grpc.stores.embedded.dense_index import Born
 from rag_grpc.stores.embedded.hit_rows import headings_of
 from rag_grpc.stores.embedded.migrations import first_id
+from rag_grpc.stores.embedded.side import TABLES
 
 COLUMNS = (
     "d.key, d.revision, d.doc_id, t.text, d.media_type, d.title, d.metadata, d.embedding_key,"
@@ -62,17 +63,26 @@ def end_shadow(connection: apsw.Connection, collection: int) -> None:
         connection.execute("DELETE FROM shadow WHERE collection = ?", (collection,))
 
 
-def purge(connection: apsw.Connection, collection: int, table: str, limit: int) -> bool:
-    """Remove a slice of a side that nobody looks at, and of hashes; return whether there may be more."""
+def other_table(connection: apsw.Connection, collection: int) -> str:
+    """Name the table that the collection's vectors do not lie in.
+
+    From its row, and not from what the process knows: after a COMMIT that failed that may be wrong, and the
+    living vectors would be taken for those that nobody looks at.
+    """
+    side: Any = connection.execute("SELECT side FROM collection WHERE id = ?", (collection,)).get
+    return TABLES[1 - side]
+
+
+def purge(connection: apsw.Connection, collection: int, limit: int) -> bool:
+    """Remove a slice of the side that nobody looks at, and of hashes; return whether there may be more."""
     begin, end = first_id(collection), first_id(collection + 1)
-    if (
-        connection.execute(
-            f"SELECT 1 FROM {table} WHERE chunk > ?1 AND chunk < ?2"  # noqa: S608  # one of two
-            " UNION ALL SELECT 1 FROM shadow_content WHERE key > ?1 AND key < ?2 LIMIT 1",
-            (begin, end),
-        ).get
-        is None
-    ):
+    table = other_table(connection, collection)
+    left = connection.execute(
+        f"SELECT 1 FROM {table} WHERE chunk > ?1 AND chunk < ?2"  # noqa: S608  # one of two
+        " UNION ALL SELECT 1 FROM shadow_content WHERE key > ?1 AND key < ?2 LIMIT 1",
+        (begin, end),
+    ).get
+    if left is None:
         return False
     with connection:
         for name, key in ((table, "chunk"), ("shadow_content", "key")):
@@ -144,11 +154,10 @@ def _chunks(connection: apsw.Connection, first: int, count: int) -> tuple[Prepar
     return tuple(PreparedChunk(text, start, end, headings_of(stored)) for text, start, end, stored in rows)
 
 
-def keep(
-    connection: apsw.Connection, collection: int, table: str, contents: Sequence[ShadowContent]
-) -> list[Born]:
+def keep(connection: apsw.Connection, collection: int, contents: Sequence[ShadowContent]) -> list[Born]:
     """Keep what was made of contents that live still, durably; return what came to the vectors."""
     born: list[Born] = []
+    table = other_table(connection, collection)
     with connection:
         for content in contents:
             row: Any = connection.execute(

@@ -54,8 +54,7 @@ class ShadowWrites:
     def begin(self, connection: apsw.Connection, state: CollectionState, target: Target) -> bool:
         """Make the shadow's row; False where rows of another target are still to be purged."""
         number = state.collection.id
-        if state.dropped:
-            raise CollectionNotFound(state.collection.name)
+        _check_sound(state)
         row = shadow_rows.read_shadow(connection, number)
         if row is not None:
             if row.target == target:
@@ -63,7 +62,7 @@ class ShadowWrites:
             shadow_rows.end_shadow(connection, number)
         if state.oldest_seq() < state.swapped_seq:
             return False
-        if shadow_rows.purge(connection, number, state.side.other("").table, PURGE_ROWS):
+        if shadow_rows.purge(connection, number, PURGE_ROWS):
             return False
         shadow_rows.begin_shadow(connection, number, target)
         return True
@@ -78,7 +77,7 @@ class ShadowWrites:
             connection, coming, sum(map(len, rows)), sum(each.nbytes + ROW_BYTES * len(each) for each in rows)
         )
         try:
-            born = shadow_rows.keep(connection, state.collection.id, state.side.other("").table, contents)
+            born = shadow_rows.keep(connection, state.collection.id, contents)
             coming.apply(born, [])
         except BaseException:
             # Database and index may differ now: the next one who works on it loads the index anew.
@@ -88,8 +87,6 @@ class ShadowWrites:
     def swap(self, connection: apsw.Connection, state: CollectionState, target: Target) -> Collection | None:
         """Take over, if nothing is missing. Raises NotReady."""
         coming, number = _coming(state), state.collection.id
-        if state.fault:
-            raise NotReady(f"the index of collection {state.collection.name!r} is being rebuilt")
         row = shadow_rows.read_shadow(connection, number)
         if row is None or not shadow_rows.is_whole(connection, number, row.through):
             return None
@@ -140,9 +137,15 @@ def after(collection: Collection, target: Target) -> Collection:
     )
 
 
-def _coming(state: CollectionState) -> DenseIndex:
+def _check_sound(state: CollectionState) -> None:
     if state.dropped:
         raise CollectionNotFound(state.collection.name)
+    if state.fault:
+        raise NotReady(f"the index of collection {state.collection.name!r} is being rebuilt", retry_after=2)
+
+
+def _coming(state: CollectionState) -> DenseIndex:
+    _check_sound(state)
     if state.coming is None:
         raise NotReady("the index of the new vectors failed: begin again, it goes on where it was")
     return state.coming
