@@ -207,26 +207,6 @@ class _Parts:
 
     def _servicers(self) -> edge.Servicers:
         limits, splitter = self.limits, StructureSplitter()
-        ingestion = Ingestion(
-            store=self.store,
-            embedders=self.embedders,
-            splitter=splitter,
-            codec=self.codec,
-            limits=limits,
-            lanes=self.lanes,
-            embedding=self.embedding,
-            telemetry=self.telemetry,
-        )
-        retrieval = Retrieval(
-            store=self.store,
-            embedders=self.embedders,
-            limits=limits,
-            embedding=self.embedding,
-            telemetry=self.telemetry,
-            reranking=self.reranking,
-            analyzer=self.analyzer,
-            ef=self.settings.hnsw_ef,
-        )
         workshop = Workshop(self.embedders, splitter, self.codec, limits)
         reembedding = Reembedding(
             store=self.store, workshop=workshop, lanes=self.lanes, embedding=self.embedding
@@ -242,14 +222,38 @@ class _Parts:
             generation=GenerationServicer(limits=limits),
             health=ServerHealthServicer(info=info),
             ingestion=IngestionServicer(
-                ingestion=ingestion, budget=self.budget, drain=self.drain, limits=limits
+                ingestion=self._ingestion(splitter), budget=self.budget, drain=self.drain, limits=limits
             ),
             retrieval=RetrievalServicer(
-                retrieval=retrieval,
+                retrieval=self._retrieval(),
                 reading=Reading(store=self.store, limits=limits),
                 catalogue=self.catalogue,
                 limits=limits,
             ),
+        )
+
+    def _ingestion(self, splitter: StructureSplitter) -> Ingestion:
+        return Ingestion(
+            store=self.store,
+            embedders=self.embedders,
+            splitter=splitter,
+            codec=self.codec,
+            limits=self.limits,
+            lanes=self.lanes,
+            embedding=self.embedding,
+            telemetry=self.telemetry,
+        )
+
+    def _retrieval(self) -> Retrieval:
+        return Retrieval(
+            store=self.store,
+            embedders=self.embedders,
+            limits=self.limits,
+            embedding=self.embedding,
+            telemetry=self.telemetry,
+            reranking=self.reranking,
+            analyzer=self.analyzer,
+            ef=self.settings.hnsw_ef,
         )
 
     def _refusal(self) -> str:
@@ -287,11 +291,6 @@ class _Parts:
             "rag_ingest_budget_limit_bytes": ("Bytes of documents at once, at most.", lambda: capacity),
             "rag_ingest_budget_waiting": ("Calls that wait for a part of it.", lambda: budget.waiting),
         }
-
-
-def check_settings(settings: Settings) -> None:
-    """Raise SettingsFault where settings name models that are not there. Loads none."""
-    ModelSet(settings).close()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

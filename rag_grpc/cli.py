@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_config(settings: Settings, unknown: Sequence[str]) -> int:
-    from rag_grpc.app import check_settings  # noqa: PLC0415 # `health` needs none of what it imports
+    from rag_grpc.model_set import check_settings  # noqa: PLC0415 # `health` needs none of what it imports
 
     check_settings(settings)
     for field in dataclasses.fields(settings):

@@ -205,6 +205,11 @@ class ModelSet:
         return self._settings.model_threads or max(1, len(os.sched_getaffinity(0)) // 2)
 
 
+def check_settings(settings: Settings) -> None:
+    """Raise SettingsFault where settings name models that are not there. Loads none."""
+    ModelSet(settings).close()
+
+
 def _one_of(spec: ModelSpec, kinds: Mapping[str, Callable[[ModelSpec], T]]) -> Callable[[ModelSpec], T]:
     """Find what makes a kind of adapter, and whether what it imports is installed."""
     if spec.kind not in kinds or not spec.target:

@@ -86,10 +86,7 @@ def write_snapshot(
     Blocks, and holds the GIL while the graph is written.
     """
     making.mkdir(parents=True)
-    size = graph.save(making / GRAPH_FILE)
-    written = (making / GRAPH_FILE).stat().st_size if (making / GRAPH_FILE).exists() else -1
-    if written != size:
-        raise OSError(f"the graph's file has {written} bytes instead of {size}: is the disk full?")
+    size = _write_graph(graph, making / GRAPH_FILE)
     np.save(making / MEMBERS_FILE, members)
     manifest = Manifest(
         format=FORMAT,
@@ -113,6 +110,15 @@ def write_snapshot(
         sync(making / file)
     sync(making)
     return manifest
+
+
+def _write_graph(graph: Graph, file: Path) -> int:
+    """Save the graph and return its size. Raises OSError where the file is not of that size."""
+    size = graph.save(file)
+    written = file.stat().st_size if file.exists() else -1
+    if written != size:
+        raise OSError(f"the graph's file has {written} bytes instead of {size}: is the disk full?")
+    return size
 
 
 def publish(making: Path, seq: int) -> Path:
