@@ -62,7 +62,7 @@ async def test_starts_and_stops_leave_no_threads_tasks_or_files(settings: Settin
             pass
     # gRPC lets go of a server's sockets in a thread of its own, some time after it has stopped.
     until = time.monotonic() + 20
-    while in_use() != before and time.monotonic() < until:
+    while in_use() != before and time.monotonic() < until:  # noqa: ASYNC110  # there is nothing to be told by
         await asyncio.sleep(0.05)
     assert in_use() == before
 
