@@ -11,7 +11,6 @@ over all collections, and survives deletion and restart with the counter's row.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,6 +45,7 @@ from rag_grpc.core.ports import MetadataCodec
 from rag_grpc.stores.embedded.dense_index import Born, Died
 from rag_grpc.stores.embedded.effects import Counters, Effects, Stored, Version
 from rag_grpc.stores.embedded.migrations import first_id
+from rag_grpc.stores.embedded.new_rows import NewContent, insert_chunks, insert_document
 from rag_grpc.stores.embedded.side import Side
 from rag_grpc.stores.embedded.stored_row import StoredRow, read_stored
 
@@ -200,58 +200,23 @@ class Transaction:
         return read_stored(self._connection, collection, doc_id)
 
     def _store(self, collection: int, document: PreparedDocument, create_time: int | None) -> None:
+        if document.vectors is None:
+            raise StorageFault("a document without vectors reached the database")
         effects = self._effects(collection)
         counters = effects.counters
         content = first_id(collection) + counters.next_document
         first_chunk = first_id(collection) + counters.next_chunk
         count = len(document.chunks)
         now = time.time_ns()
-        execute = self._connection.execute
-        execute(
-            "INSERT INTO document VALUES (?,?,?,?,?,NULL,?,?,?,?,?,?,?,?,?)",
-            (
-                content,
-                collection,
-                document.doc_id,
-                self.seq,
-                self.seq,
-                first_chunk,
-                count,
-                document.content_hash,
-                document.embedding_key,
-                now if create_time is None else create_time,
-                now,
-                document.media_type,
-                document.title,
-                document.packed_metadata,
-            ),
-        )
-        execute("INSERT INTO document_text VALUES (?,?)", (content, document.text))
-        if document.vectors is None:
-            raise StorageFault("a document without vectors reached the database")
-        insert_vector = f"INSERT INTO {self._sides[collection].table} VALUES (?,?,?)"  # noqa: S608  # one of two
-        for ordinal, (chunk, vector) in enumerate(zip(document.chunks, document.vectors, strict=True)):
-            headings = json.dumps(chunk.headings, ensure_ascii=False) if chunk.headings else None
-            execute(
-                "INSERT INTO chunk VALUES (?,?,?,?,?,?,?)",
-                (first_chunk + ordinal, content, ordinal, chunk.start, chunk.end, headings, chunk.text),
-            )
-            execute(insert_vector, (first_chunk + ordinal, content, vector.tobytes()))
+        created = now if create_time is None else create_time
+        place = NewContent(collection, content, first_chunk, self.seq)
+        insert_document(self._connection, place, document, created=created, now=now)
+        insert_chunks(self._connection, place, document, self._sides[collection].table)
         self._log(collection, "born", content, first_chunk, count)
         effects.born.append(Born(content, first_chunk, document.vectors))
         effects.stored.append(Stored(content, first_chunk, document))
-        effects.versions.append(
-            Version(
-                content,
-                first_chunk,
-                count,
-                document.doc_id,
-                document.title,
-                now if create_time is None else create_time,
-                now,
-                document.packed_metadata,
-            )
-        )
+        about = (document.doc_id, document.title, created, now, document.packed_metadata)
+        effects.versions.append(Version(content, first_chunk, count, *about))
         effects.counters = replace(
             counters,
             next_document=counters.next_document + 1,
