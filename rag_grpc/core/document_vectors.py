@@ -7,6 +7,8 @@ chunk vector would outvote the others though no search would see it longer.
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,8 @@ async def mean_vector(store: Store, collection: Collection, doc_id: str, *, max_
     for _ in range(_TRIES):
         rows = await _vectors(store, collection, doc_id, max_bytes)
         if rows is not None:
-            return mean_of(rows, collection.metric)
+            # Ten thousand chunks take a second.
+            return await asyncio.to_thread(mean_of, rows, collection.metric)
     raise NotReady(f"document {doc_id!r} changes faster than it can be read")
 
 

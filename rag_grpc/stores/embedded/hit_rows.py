@@ -10,16 +10,22 @@ one array: single look-ups cost five times as much.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
 import apsw
 import numpy as np
 
-from rag_grpc.core.errors import StorageFault
+from rag_grpc.core.errors import LimitExceeded, StorageFault
 from rag_grpc.core.models import Chunk, Vector
 from rag_grpc.core.searches import Hit, HitParts, Selected
+
+FEW_ROWS = 100
+"""So many are read without a look at their size."""
+MOST_CHARACTERS = 32 * 1024 * 1024
+"""Of texts and metadata, read for searches that are answered together, or else for one: eight times what a
+response may have, since a caller may want few of the metadata's keys."""
 
 
 def vector_of(packed: bytes) -> Vector:
@@ -50,19 +56,39 @@ def _hits_statement(parts: HitParts, table: str) -> str:
 
 def read_hits(
     reader: apsw.Connection, selections: Sequence[Sequence[Selected]], seq: int, parts: HitParts, table: str
-) -> list[tuple[Hit, ...] | StorageFault]:
+) -> list[tuple[Hit, ...] | StorageFault | LimitExceeded]:
     """Read the rows of what several searches selected as of `seq`, each in its order.
 
     `table` is the one that the vectors lie in. A selection is a StorageFault where a row is not there: then
-    the index and the database disagree.
+    the index and the database disagree. It is LimitExceeded where its rows are more than fit any answer.
     """
     wanted = {each.chunk for selected in selections for each in selected}
-    rows: dict[int, tuple[Any, ...]] = {}
-    if wanted:
-        ids = np.fromiter(wanted, np.int64, len(wanted))
-        found: Any = reader.execute(_hits_statement(parts, table), (apsw.carray(ids),)).fetchall()
-        rows = {row[0]: row for row in found}
-    return [_hits(reader, selected, rows, seq, parts) for selected in selections]
+    if not wanted:
+        return [() for _ in selections]
+    ids = np.fromiter(wanted, np.int64, len(wanted))
+    found: Any = reader.execute(_hits_statement(parts, table), (apsw.carray(ids),))
+    rows = found.fetchall() if len(wanted) <= FEW_ROWS else _bounded(found)
+    if rows is None:
+        if len(selections) > 1:
+            return [each for one in selections for each in read_hits(reader, [one], seq, parts, table)]
+        return [
+            LimitExceeded(
+                f"the hits hold more than {MOST_CHARACTERS} characters: lower `top_k`, or `omit` text"
+            )
+        ]
+    by_chunk = {row[0]: row for row in rows}
+    return [_hits(reader, selected, by_chunk, seq, parts) for selected in selections]
+
+
+def _bounded(found: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]] | None:
+    """Read rows; None where they grow too large."""
+    rows, room = [], MOST_CHARACTERS
+    for row in found:
+        rows.append(row)
+        room -= len(row[2]) + len(row[11] or b"")
+        if room < 0:
+            return None
+    return rows
 
 
 def _hits(

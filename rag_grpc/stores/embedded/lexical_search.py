@@ -50,7 +50,10 @@ def search_words(
             allowed = None
         else:
             limit = int(limit * 1.5 * slots.length / len(allowed))
+    # tantivy makes room for as many as it is asked for.
+    most = max(slots.length, view.searcher.num_docs) + 1
     while True:
+        limit = min(limit, most)
         chunks, scores, whole = _search(view, query, limit)
         usable, places = _living(slots, chunks, dense.seq)
         if allowed is not None:

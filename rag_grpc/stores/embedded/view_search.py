@@ -15,7 +15,7 @@ import apsw
 import numpy as np
 import structlog
 
-from rag_grpc.core.errors import EmbedderChanged, NotReady, RagError, StorageFault
+from rag_grpc.core.errors import EmbedderChanged, LimitExceeded, NotReady, RagError, StorageFault
 from rag_grpc.core.searches import Candidates, Found, Hit, Search, SearchResult, SearchStrategy
 from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
 from rag_grpc.stores.embedded.collection_state import View
@@ -143,13 +143,15 @@ def _lexical(view: View, searches: Sequence[Search], allowed: AllowedChunks | No
 
 
 def _result(
-    hits: tuple[Hit, ...] | StorageFault,
+    hits: tuple[Hit, ...] | StorageFault | LimitExceeded,
     strategy: SearchStrategy,
     stages: Mapping[str, float],
     matching: int | None,
     *,
     more: bool,
 ) -> Result:
+    if isinstance(hits, LimitExceeded):
+        return hits
     if isinstance(hits, StorageFault):
         log.error("search_rows_missing", error=hits.message)
         return hits

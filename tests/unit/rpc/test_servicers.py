@@ -479,7 +479,7 @@ async def test_a_collection_gets_another_embedder(house: House) -> None:
 async def test_a_draining_server_ends_the_work(house: House) -> None:
     await house.fill(3)
     house.drain.begin()
-    house.embedders["letters"].embed = lambda _: time.sleep(0.2)  # type: ignore[method-assign,assignment]
+    house.embedders["letters"].embed = lambda _: time.sleep(0.2)  # type: ignore[method-assign,assignment,return-value]
     request = collection_pb.ReembedCollectionRequest(name="default", embedder="letters")
     with pytest.raises(NotReady, match="goes on where it was"):
         await house.collections.ReembedCollection(request, cast("Any", Context()))

@@ -1,0 +1,53 @@
+"""Rows of hits are read up to a bound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from rag_grpc.core.errors import LimitExceeded
+from rag_grpc.core.searches import ALL_PARTS, HitParts, Selected
+from rag_grpc.stores.embedded import hit_rows
+from rag_grpc.stores.embedded.database import open_reader, open_writer
+from rag_grpc.stores.embedded.hit_rows import read_hits
+
+TABLE = "embedding"
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> apsw.Connection:
+    writer = open_writer(tmp_path / "db")
+    for key in range(1, 301):
+        row = (key, 1, f"d{key}", 1, 1, None, key, 1, b"", b"", 0, 0, "text/plain", "", b"m")
+        writer.execute("INSERT INTO document VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", row)
+        writer.execute("INSERT INTO chunk VALUES (?,?,0,NULL,NULL,NULL,?)", (key, key, "x" * 100))
+    writer.close()
+    return open_reader(tmp_path / "db")
+
+
+def selected(first: int, last: int) -> list[Selected]:
+    return [Selected(chunk, chunk, 1.0) for chunk in range(first, last)]
+
+
+def test_too_much_text_fails_the_search_that_asks_for_it_alone(
+    reader: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 20_000)
+    small, large = read_hits(reader, [selected(1, 11), selected(11, 301)], 5, ALL_PARTS, TABLE)
+    assert isinstance(small, tuple)
+    assert [hit.doc_id for hit in small] == [f"d{number}" for number in range(1, 11)]
+    assert isinstance(large, LimitExceeded)
+    assert "`omit`" in large.message
+
+
+def test_what_is_left_out_does_not_count(reader: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 1_000)
+    (hits,) = read_hits(reader, [selected(1, 301)], 5, HitParts(text=False, metadata=False), TABLE)
+    assert isinstance(hits, tuple)
+    assert len(hits) == 300
+
+
+def test_nothing_selected_is_nothing_read(reader: apsw.Connection) -> None:
+    assert read_hits(reader, [[], []], 5, ALL_PARTS, TABLE) == [(), ()]
