@@ -43,7 +43,8 @@ QUICK_CACHE_KIB = 64 * 1024
 """Pages that the reader of searches through a graph keeps. The rows of hits lie all over the database: with a
 quarter of it, reading them took twice as long at 100,000 chunks."""
 SMALL_BATCH = 12
-"""What a thread takes at once though it is more than its share: smaller batches cost too much each."""
+"""What a thread takes at once of searches through a graph, though it is more than its share: smaller batches
+cost too much each."""
 
 Work: TypeAlias = Callable[[apsw.Connection], object]
 
@@ -70,6 +71,7 @@ class _Desk:
     """What some threads take their work from, and how they are woken."""
 
     threads: int
+    least: int = 1
     searches: deque[_Item] = field(default_factory=deque)
     reads: deque[tuple[Work, asyncio.Future[object]]] = field(default_factory=deque)
     # Only wakes: a condition variable would be Python code, on the event loop, for each query.
@@ -100,7 +102,7 @@ class SearchThreads:
         self._telemetry = telemetry
         self._ef = ef
         self._processors = Processors(threads)
-        self._quick = _Desk(1)
+        self._quick = _Desk(1, least=SMALL_BATCH)
         self._slow = _Desk(threads)
         self._words = _Desk(1)
         self._desks = ((self._quick, "search"), (self._slow, "read"), (self._words, "words"))
@@ -215,10 +217,10 @@ class SearchThreads:
         groups: dict[object, list[_Item]] = defaultdict(list)
         for item in batch:
             groups[alike(item.search)].append(item)
-        answered: list[tuple[_Item, Result]] = []
         for items in groups.values():
-            answered += zip(items, self._answer_group(reader, items), strict=True)
-        self._call(_settle, answered)
+            answered = list(zip(items, self._answer_group(reader, items), strict=True))
+            # Each group when it is done: the next one may take long.
+            self._call(_settle, answered)
 
     def _answer_group(self, reader: apsw.Connection, items: list[_Item]) -> Sequence[Result]:
         searches = [item.search for item in items]
@@ -250,7 +252,7 @@ def _share(desk: _Desk) -> list[_Item]:
     """Take a thread's share of what waits; what nobody waits for any more is dropped."""
     waiting = len(desk.searches)
     # One share more than there are threads: what is left keeps a thread busy while the event loop answers.
-    share = min(max(-(-waiting // (desk.threads + 1)), min(waiting, SMALL_BATCH)), BATCH_SEARCHES)
+    share = min(max(-(-waiting // (desk.threads + 1)), min(waiting, desk.least)), BATCH_SEARCHES)
     taken: list[_Item] = []
     with suppress(IndexError):  # another thread may be quicker
         while len(taken) < share:
