@@ -121,11 +121,13 @@ class Move:
 
     async def under_load(self, channel: grpc.aio.Channel, end: Callable[[], None]) -> None:
         """Write, ask and move; `end`, called when that went on for a while or is done, ends the server."""
+        # A stream that a draining server ends is INTERNAL to grpc.aio's client where that was just writing.
+        stream = stream_on if self.kills else call_on
         others = [
             asyncio.create_task(until_it_dies(work))
             for work in (
                 call_on(channel, MOVING, self.called),
-                stream_on(channel, MOVING, self.streamed),
+                stream(channel, MOVING, self.streamed),
                 self._ask(channel),
                 self._ask(channel),
             )
