@@ -57,7 +57,7 @@ from rag_grpc.settings import Settings
 from rag_grpc.sidecar import running_sidecar
 from rag_grpc.splitters.structure import StructureSplitter
 from rag_grpc.stores.embedded.dense_index import IndexParameters
-from rag_grpc.stores.embedded.engine import EmbeddedSettings
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from rag_grpc.stores.memory import MemoryStore
 from rag_grpc.telemetry import PrometheusTelemetry, StoreCollector

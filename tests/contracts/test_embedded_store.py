@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rag_grpc.core.ports import Store
 from rag_grpc.stores.embedded.dense_index import IndexParameters
-from rag_grpc.stores.embedded.engine import EmbeddedSettings
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records
 from tests.contracts.store_contract import DurableStoreContract

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
@@ -20,8 +18,10 @@ from rag_grpc.core.store_state import CollectionStats, StoreStats
 from rag_grpc.stores.embedded.collection_rows import insert_collection, read_collections
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer
-from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
+from rag_grpc.stores.embedded.dense_index import DenseIndex
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.filter_index import FilterIndex
+from rag_grpc.stores.embedded.final_save import note_words, save_graph
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.following import IndexFollower
 from rag_grpc.stores.embedded.group_commit import GroupCommit
@@ -34,28 +34,10 @@ from rag_grpc.stores.embedded.room import Room
 from rag_grpc.stores.embedded.search_threads import SearchThreads
 from rag_grpc.stores.embedded.shadow_writes import ShadowWrites
 from rag_grpc.stores.embedded.shadows import Shadows
-from rag_grpc.stores.embedded.snapshots import publish, write_snapshot
 from rag_grpc.stores.embedded.write_health import WriteHealth
 from rag_grpc.stores.embedded.writer import Writer
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedSettings:
-    """How the embedded store works. Sizes in bytes, times in seconds.
-
-    `tail_bound`: chunks outside a graph above which ingest waits. `snapshot_seconds`: a snapshot is due when
-    putting the chunks that came since the last one into the graph would take so long. `vfs` names the file
-    layer of the writing connection, for tests that make the disk fail.
-    """
-
-    index: IndexParameters = field(default_factory=IndexParameters)
-    search_threads: int = 2
-    tail_bound: int = 4096
-    disk_reserve_bytes: int = 64 * 1024 * 1024
-    snapshot_seconds: float = 15.0
-    vfs: str | None = None
 
 
 class Engine:
@@ -82,22 +64,7 @@ class Engine:
         self._room = Room(
             folder, self.states, partial(health.tell, "disk"), reserve_bytes=settings.disk_reserve_bytes
         )
-        self._words = LexicalKeeper(
-            self._lexical_loader,
-            telemetry,
-            open_reader=lambda: open_reader(folder.database),
-            chunks=lambda collection: self._commits.counters[collection].chunks,
-        )
-        self._indexes = IndexThread(
-            self.states,
-            folder,
-            settings.index,
-            telemetry,
-            snapshot_seconds=settings.snapshot_seconds,
-            spare_bytes=self._room.spare_bytes,
-            remake=self._remake,
-            lexical=self._words,
-        )
+        self._indexes = self._index_thread(telemetry)
         follower = IndexFollower(
             self.states,
             self._room,
@@ -109,22 +76,43 @@ class Engine:
         self._commits = GroupCommit(self._open_writer, codec, follower, telemetry)
         self._housekeeping = Housekeeping(self.states)
         self.writer = Writer(self._commits, self._keep_house)
-        open_one = partial(open_reader, folder.database)
-        self.shadows = Shadows(
-            self.states,
-            self.writer,
-            ShadowWrites(self._commits, self._room, folder, changed=self._housekeeping.look_again),
-            self._loader,
-            open_reader=open_one,
-            spare_bytes=self._room.spare_bytes,
-            tail_bound=settings.tail_bound,
-        )
+        self.shadows = self._shadows()
         self.searches = SearchThreads(
-            open_one,
+            partial(open_reader, folder.database),
             self._state_of,
             telemetry,
             threads=settings.search_threads,
             ef=settings.index.ef,
+        )
+
+    def _index_thread(self, telemetry: Telemetry) -> IndexThread:
+        words = LexicalKeeper(
+            self._lexical_loader,
+            telemetry,
+            open_reader=partial(open_reader, self._folder.database),
+            chunks=lambda collection: self._commits.counters[collection].chunks,
+        )
+        return IndexThread(
+            self.states,
+            self._folder,
+            self._settings.index,
+            telemetry,
+            snapshot_seconds=self._settings.snapshot_seconds,
+            spare_bytes=self._room.spare_bytes,
+            remake=self._remake,
+            lexical=words,
+        )
+
+    def _shadows(self) -> Shadows:
+        changed = self._housekeeping.look_again
+        return Shadows(
+            self.states,
+            self.writer,
+            ShadowWrites(self._commits, self._room, self._folder, changed=changed),
+            self._loader,
+            open_reader=partial(open_reader, self._folder.database),
+            spare_bytes=self._room.spare_bytes,
+            tail_bound=self._settings.tail_bound,
         )
 
     # -- life
@@ -176,8 +164,8 @@ class Engine:
         self.writer.stop()
         self._indexes.stop()
         for state in self.states.values():
-            self._save(state)
-            self._note_lexical(state)
+            save_graph(state, self._folder, self._settings.index)
+            note_words(state)
         self.abandon()
 
     def abandon(self) -> None:
@@ -194,45 +182,6 @@ class Engine:
 
     def _open_writer(self) -> apsw.Connection:
         return open_writer(self._folder.database, vfs=self._settings.vfs)
-
-    def _save(self, state: CollectionState) -> None:
-        """Save a graph that changed since its last snapshot."""
-        index, graph = state.index, state.index.graph
-        if graph is None or state.fault or state.snapshot_seq == state.view.seq:
-            return
-        folder = self._folder.index_folder(state.collection.id)
-        making = folder / "making-at-stop"
-        shutil.rmtree(making, ignore_errors=True)
-        try:
-            index.advance(state.view.seq, 0)
-            slots = index.vectors.slots
-            if not graph.covered:
-                return
-            write_snapshot(
-                making,
-                graph,
-                index.members(),
-                collection=state.collection,
-                seq=state.view.seq,
-                last_chunk=int(slots.ids[graph.covered - 1]),
-                parameters=self._settings.index,
-            )
-            publish(making, state.view.seq)
-        except (OSError, RuntimeError) as error:
-            log.warning("snapshot_failed", collection=state.collection.name, status=0, error=str(error))
-            shutil.rmtree(making, ignore_errors=True)
-        else:
-            log.info("snapshot_made", collection=state.collection.name, chunks=len(graph), seconds=0)
-
-    def _note_lexical(self, state: CollectionState) -> None:
-        """Spare the next start what the index of words has already."""
-        state.commit_words()
-        if state.lexical_fault or state.fault:
-            return
-        try:
-            state.lexical.note(state.view.seq)
-        except OSError as error:
-            log.warning("lexical_index_not_noted", collection=state.collection.name, error=str(error))
 
     # -- writer thread
 

@@ -36,7 +36,8 @@ from rag_grpc.core.shadow import Shadow, Target
 from rag_grpc.core.store_state import StoreStats, StoreStatus
 from rag_grpc.stores.embedded.collection_rows import drop_collection
 from rag_grpc.stores.embedded.collection_state import CollectionState
-from rag_grpc.stores.embedded.engine import EmbeddedSettings, Engine
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
+from rag_grpc.stores.embedded.engine import Engine
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.search_threads import Work
 from rag_grpc.stores.embedded.store_reads import StoreReads

@@ -23,7 +23,7 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.store_state import StoreStatus
 from rag_grpc.stores.embedded.dense_index import IndexParameters
-from rag_grpc.stores.embedded.engine import EmbeddedSettings
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, find, found_ids, prepared, put, spec
 from tests.unit.stores.embedded.failing_disk import FailingDisk, eventually

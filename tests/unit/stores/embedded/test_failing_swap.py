@@ -13,7 +13,7 @@ from rag_grpc.core.errors import NotReady, RagError
 from rag_grpc.core.models import Collection
 from rag_grpc.core.searches import HitParts
 from rag_grpc.stores.embedded.dense_index import IndexParameters
-from rag_grpc.stores.embedded.engine import EmbeddedSettings
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, find, prepared, put, spec
 from tests.contracts.store_shadow import OTHER, keep_all, reembed

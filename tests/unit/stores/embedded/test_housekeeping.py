@@ -25,7 +25,7 @@ from rag_grpc.core.searches import (
     Selected,
 )
 from rag_grpc.stores.embedded import housekeeping
-from rag_grpc.stores.embedded.engine import EmbeddedSettings
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, prepared, put, select_all, spec
 from tests.unit.stores.embedded.failing_disk import eventually

@@ -11,7 +11,7 @@ import pytest
 
 from rag_grpc.core.searches import SearchStrategy
 from rag_grpc.stores.embedded.dense_index import IndexParameters
-from rag_grpc.stores.embedded.engine import EmbeddedSettings
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, find, prepared, put, spec
 from tests.process import snapshot_folder as damages
