@@ -211,7 +211,7 @@ async def test_the_plan_says_what_was_chosen_and_each_score_where_it_is_from(
         ranks = [
             getattr(hit.parts, name) for name in ("dense_rank", "lexical_rank") if hit.parts.HasField(name)
         ]
-        assert hit.score == pytest.approx(sum(0.5 * 61 / (60 + rank) for rank in ranks), rel=1e-6)
+        assert hit.score == pytest.approx(sum(0.5 * 11 / (10 + rank) for rank in ranks), rel=1e-6)
     assert {"dense", "fetch"} <= set(dense.plan.stages)
     assert {"lexical", "fetch"} <= set(lexical.plan.stages)
     assert {"dense", "lexical", "fuse", "fetch"} <= set(hybrid.plan.stages)
