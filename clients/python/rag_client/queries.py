@@ -21,7 +21,7 @@ HitField: TypeAlias = Literal["text", "title", "metadata"]
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How dense and lexical ranks become one. None and 0 mean the server's defaults (the embedder's and 10)."""
+    """How dense and lexical ranks become one. None means the embedder's weight, 0 means 10."""
 
     dense_weight: float | None = None
     rank_constant: int = 0
