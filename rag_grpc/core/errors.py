@@ -16,6 +16,7 @@
   + StorageFull
   + NotReady
     x EmbedderChanged
+    x WordsNotReady
   + ModelUnavailable
   + Unauthenticated
   + PermissionDenied
@@ -161,6 +162,16 @@ class NotReady(RagError):
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message, retry_after=retry_after)
+
+
+class WordsNotReady(NotReady):
+    """The index of a collection's words is being made anew; all else goes on.
+
+    A query that left its mode to the server is answered by its vectors meanwhile.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the index of words is being made anew", retry_after=2)
 
 
 class EmbedderChanged(NotReady):

@@ -10,7 +10,7 @@ from rag_grpc.core.analysis import Analyzer, PlainAnalyzer
 from rag_grpc.core.chunking import embedding_text
 from rag_grpc.core.document_vectors import mean_vector
 from rag_grpc.core.embedding_queue import EmbeddingQueue
-from rag_grpc.core.errors import EmbedderChanged, RagError, StorageFault
+from rag_grpc.core.errors import EmbedderChanged, RagError, StorageFault, WordsNotReady
 from rag_grpc.core.highlights import highlight, wanted_terms
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.model_ports import Embedder
@@ -19,7 +19,7 @@ from rag_grpc.core.ports import Store, Telemetry
 from rag_grpc.core.queries import Query, QueryResult
 from rag_grpc.core.query_plan import Planner, QueryPlan
 from rag_grpc.core.reranking import Reranking, reranked
-from rag_grpc.core.searches import Hit, HitParts, Search
+from rag_grpc.core.searches import Hit, HitParts, Search, SearchMode
 
 PLANNING_SECONDS = 0.005
 """How long a batch's planning holds the event loop at a time. One long filter may take longer to read."""
@@ -74,10 +74,9 @@ class Retrieval:
         Texts are embedded together, and the store is asked once for all. Errors pass through.
         """
         planned = await self._answered(queries)
-        # Somewhere between looking at the collection and searching in it, its embedder was changed.
-        again = [place for place, each in enumerate(planned) if _overtaken(each)]
+        again = {place: query for place, each in enumerate(planned) if (query := _once_more(each))}
         if again:
-            for place, each in zip(again, await self._answered([queries[i] for i in again]), strict=True):
+            for place, each in zip(again, await self._answered([*again.values()]), strict=True):
                 planned[place] = each
         return [self._result(each) for each in planned]
 
@@ -205,8 +204,21 @@ class Retrieval:
                     self._telemetry.stage(name, seconds)
 
 
-def _overtaken(planned: QueryPlan | RagError) -> bool:
-    return isinstance(planned, QueryPlan) and isinstance(planned.failure, EmbedderChanged)
+def _once_more(planned: QueryPlan | RagError) -> Query | None:
+    """Say what to ask once more, where that helps."""
+    if not isinstance(planned, QueryPlan):
+        return None
+    if isinstance(planned.failure, EmbedderChanged):
+        # Somewhere between looking at the collection and searching in it.
+        return planned.query
+    if (
+        isinstance(planned.failure, WordsNotReady)
+        and planned.query.mode is None
+        and planned.mode is SearchMode.HYBRID
+    ):
+        # The choice is ours, and there is no evidence from words just now: a full disk stops no reads.
+        return planned.query._replace(mode=SearchMode.DENSE)
+    return None
 
 
 def _marked(

@@ -75,6 +75,7 @@ TABLE: dict[type[RagError], Row] = {
     ),
     errors.StorageFull: Row(_C.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_STORAGE_FULL, retry=True),
     errors.NotReady: Row(_C.UNAVAILABLE, errors_pb2.ERROR_REASON_NOT_READY, retry=True),
+    errors.WordsNotReady: Row(_C.UNAVAILABLE, errors_pb2.ERROR_REASON_NOT_READY, retry=True),
     errors.EmbedderChanged: Row(_C.UNAVAILABLE, errors_pb2.ERROR_REASON_NOT_READY, retry=True),
     errors.ModelUnavailable: Row(_C.UNAVAILABLE, errors_pb2.ERROR_REASON_MODEL_UNAVAILABLE, retry=True),
     errors.Unauthenticated: Row(_C.UNAUTHENTICATED, errors_pb2.ERROR_REASON_UNAUTHENTICATED),

@@ -28,7 +28,7 @@ from typing import NamedTuple, TypeAlias
 import apsw
 import structlog
 
-from rag_grpc.core.errors import NotReady, RagError, StorageFault
+from rag_grpc.core.errors import NotReady, RagError, StorageFault, WordsNotReady
 from rag_grpc.core.ports import Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
@@ -232,7 +232,7 @@ class SearchThreads:
         except LexicalFault as error:
             log.error("lexical_index_failed", collection=searches[0].collection.name, error=str(error))  # noqa: TRY400
             self._state_of(searches[0]).withdraw_lexical("it could not be read")
-            return [NotReady("the index of words is being made anew", retry_after=2)] * len(items)
+            return [WordsNotReady()] * len(items)
         except Exception as error:
             log.exception("search_failed", searches=len(items))
             return [StorageFault(f"the search failed: {type(error).__name__}")] * len(items)

@@ -15,7 +15,7 @@ import apsw
 import numpy as np
 import structlog
 
-from rag_grpc.core.errors import EmbedderChanged, LimitExceeded, NotReady, RagError, StorageFault
+from rag_grpc.core.errors import EmbedderChanged, LimitExceeded, RagError, StorageFault, WordsNotReady
 from rag_grpc.core.searches import Candidates, Found, Hit, Search, SearchResult, SearchStrategy
 from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
 from rag_grpc.stores.embedded.collection_state import View
@@ -134,7 +134,7 @@ def _dense(
 
 def _lexical(view: View, searches: Sequence[Search], allowed: AllowedChunks | None) -> Sequence[Candidates]:
     if view.lexical is None:
-        raise NotReady("the index of words is being made anew", retry_after=2)
+        raise WordsNotReady
     return [
         search_words(view.lexical, view.dense, each.lexical.text, each.candidates, allowed)
         for each in searches

@@ -21,6 +21,7 @@ from rag_grpc.core.errors import (
     ModelUnavailable,
     NotConfigured,
     RagError,
+    WordsNotReady,
 )
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import Collection
@@ -37,10 +38,15 @@ class CountingStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__(codec=JsonCodec())
         self.calls: list[int] = []
+        self.without_words = False
 
     async def search(self, searches: Sequence[Search]) -> list[SearchResult | RagError]:
         self.calls.append(len(searches))
-        return await super().search(searches)
+        results = await super().search(searches)
+        return [
+            WordsNotReady() if self.without_words and search.lexical else result
+            for search, result in zip(searches, results, strict=True)
+        ]
 
 
 class House:
@@ -98,6 +104,19 @@ async def test_a_text_finds_what_is_like_it(house: House) -> None:
     assert result.mode is SearchMode.HYBRID
     assert set(result.stages) == {"embed", "dense", "lexical", "fuse", "fetch"}
     assert set(result.stages) <= set(house.telemetry.stages)
+
+
+async def test_without_an_index_of_words_nearness_answers_who_left_the_choice(house: House) -> None:
+    house.store.without_words = True
+    result = await house.retrieval.query(Query(text="jackdaw", top_k=2))
+    assert result.hits[0].doc_id == "jackdaw"
+    assert result.mode is SearchMode.DENSE
+    for mode in (SearchMode.HYBRID, SearchMode.LEXICAL):
+        with pytest.raises(WordsNotReady):
+            await house.retrieval.query(Query(text="jackdaw", mode=mode))
+    with pytest.raises(WordsNotReady):
+        # There is no other evidence.
+        await house.retrieval.query(Query(collection="bare", text="text"))
 
 
 async def test_a_vector_is_asked_as_it_is(house: House) -> None:
