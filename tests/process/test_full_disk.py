@@ -146,7 +146,8 @@ def end(child: Child) -> None:
 def check_alive(child: Child) -> None:
     assert child.process.poll() is None, f"it ended: {child.process.poll()}; {child.errors()}"
     serious = {each["event"] for each in child.events if each["level"] in ("error", "critical")}
-    assert serious <= {"storage_full"}, child.events
+    # An index of words cannot be written to a full disk; it is made anew when there is room.
+    assert serious <= {"storage_full", "lexical_index_failed"}, child.events
 
 
 def test_a_full_disk_refuses_documents_and_deletions_make_room(start: Start, disk: SmallDisk) -> None:
