@@ -60,7 +60,8 @@ class EmbedderContract:
 
     def test_queries_are_embedded_likewise(self, embedder: Embedder) -> None:
         vectors = embedder.embed_queries(TEXTS)
-        assert (vectors.shape, vectors.dtype) == ((len(TEXTS), embedder.dimension), np.float32)
+        assert vectors.shape == (len(TEXTS), embedder.dimension)
+        assert vectors.dtype == np.float32
         assert vectors.flags.c_contiguous
         assert np.isfinite(vectors).all()
         assert vectors.any(axis=1).all()

@@ -30,7 +30,8 @@ class RerankerContract:
     def test_one_finite_score_a_text(self, reranker: Reranker) -> None:
         assert reranker.name
         scores = reranker.score(QUERY, TEXTS)
-        assert (scores.shape, scores.dtype) == ((len(TEXTS),), np.float32)
+        assert scores.shape == (len(TEXTS),)
+        assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
         assert reranker.score(QUERY, []).shape == (0,)
 
