@@ -3,9 +3,8 @@
 Through the service, one query at a time, the median of many. A filter beside the
 query passes a random share of the documents; one against it passes those that lie
 farthest from it, so that the graph's list is of no use and what passes is compared
-after all. The bound between comparing and the graph, `filtered_search.GRAPH_ROWS`,
-is checked by the two figures of rows: what the graph takes for one candidate, in
-rows that are picked out and compared.
+after all. The bound between comparing and the graph, `filtered_search.GRAPH_ROWS`, is an
+estimate: a share at which a filter costs far more than at its neighbours would show it wrong.
 """
 
 from __future__ import annotations

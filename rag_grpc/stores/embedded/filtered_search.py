@@ -48,7 +48,7 @@ SCAN_SHARE = 0.25
 """Where more of all slots pass, reading all in a row is faster than picking out those that pass."""
 GRAPH_ROWS = 15
 """Rows that can be picked out and compared in the time that the graph takes for one candidate.
-benchmarks/filters.py measures it."""
+An estimate: benchmarks/filters.py shows what plans cost that are made by it, not the figure itself."""
 NONE = (np.empty(0, np.int64), np.empty(0, np.float32))
 """No slots, and no scores."""
 
