@@ -262,6 +262,9 @@ def test_collections(ragctl: Run, server: ScriptedServer) -> None:
     assert "metric\tcosine\n" in ragctl("collections", "show")[1]
     made = ragctl("collections", "create", "n", "--metric", "dot", "--max-characters", "500", "--json")[1]
     assert (json.loads(made)["metric"], json.loads(made)["chunking"]["max_characters"]) == ("dot", 500)
+    made = ragctl("collections", "create", "m", "--max-tokens", "200", "--without-context", "--json")[1]
+    chunking = json.loads(made)["chunking"]
+    assert (chunking["max_tokens"], chunking["without_context"]) == (200, True)
     assert ragctl("collections", "delete", "a", "--yes")[:2] == (0, "removed a\n")
     assert ragctl("collections", "delete", "zz", "--yes")[0] == 3
 

@@ -64,12 +64,16 @@ def create(
     language: Annotated[str, typer.Option(help="ISO 639-1 code, for the stemming of lexical search.")] = "",
     max_characters: Annotated[int, typer.Option(min=0, help="No chunk is longer.")] = 0,
     overlap_characters: Annotated[int, typer.Option(min=0, help="What the next chunk repeats.")] = 0,
+    max_tokens: Annotated[int, typer.Option(min=0, help="Nor longer in the embedder's tokens.")] = 0,
+    without_context: Annotated[
+        bool, typer.Option("--without-context", help="Embed and index chunks without title and headings.")
+    ] = False,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     json: Json = False,
 ) -> None:
     """Create a collection; one of the same configuration may exist already."""
-    chunking = Chunking(max_characters=max_characters, overlap_characters=overlap_characters)
+    chunking = Chunking(max_characters, overlap_characters, max_tokens, without_context)
     arguments: dict[str, Any] = {"metric": metric or None}
     with connect(server, timeout) as client:
         made = client.create_collection(
