@@ -6,13 +6,14 @@ which every adapter runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag_grpc.core.answers import Statement, Support, Written, WritingTask
 from rag_grpc.core.models import Chunking, TextSpan
 
 
@@ -103,6 +104,43 @@ class Reranker(Protocol):
 
         Must be deterministic as an Embedder is: a text's score does not depend on the others. Scores have no
         common scale; only those of one model for one query compare.
+        Blocks, and is called in worker threads, so it must be safe to call from several at once.
+        Must raise ModelUnavailable, and nothing else, where the model fails or takes longer than it may.
+        """
+
+
+class Generator(Protocol):
+    """Writes an answer to a question from numbered sources, and cites them as [1], [2] and so on."""
+
+    @property
+    def name(self) -> str:
+        """What a request calls it."""
+
+    def write(self, task: WritingTask) -> AsyncGenerator[str | Written, None]:
+        """Give the text piece by piece, none of them empty, each as soon as it is there; last one Written.
+
+        Called on the event loop, which it must not hold up. Closing the generator, or cancelling whoever
+        waits for it, must stop all work for it, upstream too. Must raise ModelUnavailable, and nothing else,
+        where the model does not answer, breaks off or takes longer than it may.
+        """
+
+
+class Judge(Protocol):
+    """Says how far passages support a sentence."""
+
+    @property
+    def name(self) -> str:
+        """What a request calls it."""
+
+    @property
+    def max_batch(self) -> int:
+        """Statements that one call should hold at most."""
+
+    def weigh(self, statements: Sequence[Statement]) -> list[Support]:
+        """Weigh statements, each by itself, in their order. Values are 0 to 1, larger for more support.
+
+        A statement without contexts, or whose contexts are blank, has 0. Must be deterministic as an
+        Embedder is, save where a model far away is not.
         Blocks, and is called in worker threads, so it must be safe to call from several at once.
         Must raise ModelUnavailable, and nothing else, where the model fails or takes longer than it may.
         """
