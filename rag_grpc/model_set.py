@@ -1,4 +1,4 @@
-"""The models that a server has: beside `rag_grpc.app`, the one module that names their adapters.
+"""The models that a server has: the one module that names their adapters.
 
 A kind of adapter that needs a library of an extra is imported only where a setting names
 it, so that a server without the extra runs, and one with it starts no slower for it.

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_grpc.core.answers import Statement, Support, Written, WritingTask
+from rag_grpc.core.answers import Statement, Support, WritingTask, Written
 from rag_grpc.core.models import Chunking, TextSpan
 
 

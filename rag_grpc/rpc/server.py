@@ -1,6 +1,6 @@
 """The gRPC server: its options, its interceptors in their order, and what it serves.
 
-Takes ready servicers; `rag_grpc.app` makes them.
+Takes ready servicers; `rag_grpc.parts` makes them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,176 @@
+"""What a server is made of: every part, made and put together, none of it open yet.
+
+`rag_grpc.app` opens and closes them. Where a use case gets a new collaborator, this is
+where it is handed over; which adapters there are is known to `rag_grpc.model_set` and
+`rag_grpc.store_choice`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+import prometheus_client
+from prometheus_client import CollectorRegistry
+
+from rag_grpc import __version__
+from rag_grpc.analyzers.snowball import SnowballAnalyzer
+from rag_grpc.core.budget import ByteBudget
+from rag_grpc.core.catalogue import Catalogue
+from rag_grpc.core.embedding_queue import EmbeddingQueue
+from rag_grpc.core.ingestion import Ingestion
+from rag_grpc.core.lanes import Lanes
+from rag_grpc.core.limits import Limits
+from rag_grpc.core.ports import Store
+from rag_grpc.core.preparation import Workshop
+from rag_grpc.core.reading import Reading
+from rag_grpc.core.reembedding import Reembedding
+from rag_grpc.core.reranking import Reranking
+from rag_grpc.core.retrieval import Retrieval
+from rag_grpc.environment import split_address
+from rag_grpc.model_set import ModelSet
+from rag_grpc.rpc import server as edge
+from rag_grpc.rpc.collection_servicer import CollectionServicer
+from rag_grpc.rpc.convert import StructCodec
+from rag_grpc.rpc.drain import Drain
+from rag_grpc.rpc.evaluation_servicer import EvaluationServicer
+from rag_grpc.rpc.generation_servicer import GenerationServicer
+from rag_grpc.rpc.health import Health
+from rag_grpc.rpc.health_servicer import ServerHealthServicer, ServerInfo
+from rag_grpc.rpc.ingestion_servicer import IngestionServicer
+from rag_grpc.rpc.interceptors.base import Chain
+from rag_grpc.rpc.interceptors.call import Work
+from rag_grpc.rpc.retrieval_servicer import RetrievalServicer
+from rag_grpc.settings import Settings
+from rag_grpc.sidecar import running_sidecar
+from rag_grpc.splitters.structure import StructureSplitter
+from rag_grpc.store_choice import make_store
+from rag_grpc.telemetry import PrometheusTelemetry, StoreCollector
+
+
+class Parts:
+    """All that a server is made of. Making it opens nothing. `store` takes the place of the settings' own."""
+
+    def __init__(self, settings: Settings, store: Store | None) -> None:
+        # Else each counter has a second series with the time of its birth, which nobody asks for.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # it lacks annotations
+        self.settings = settings
+        self.limits = Limits(
+            max_request_bytes=settings.max_request_bytes, max_collections=settings.max_collections
+        )
+        self.registry = CollectorRegistry()
+        self.telemetry = PrometheusTelemetry(self.registry, version=__version__, store=settings.store)
+        self.codec = StructCodec()
+        self.analyzer = SnowballAnalyzer()
+        self.models = ModelSet(settings, counted=self.telemetry.query_embedding)
+        self.embedders = self.models.embedders
+        self.store = store or make_store(
+            settings, codec=self.codec, telemetry=self.telemetry, analyzer=self.analyzer
+        )
+        self.embedding = EmbeddingQueue(self.embedders, self.telemetry)
+        self.reranking = Reranking(self.models.rerankers, self.telemetry)
+        self.budget = ByteBudget(settings.ingest_budget_bytes)
+        self.drain = Drain()
+        self.health = Health(self.store, edge.SERVICES)
+        self.lanes = Lanes()
+        self.catalogue = Catalogue(self.store, self.embedders, self.limits, lanes=self.lanes)
+        self.registry.register(StoreCollector(self.store, self._gauges()))
+
+    def server(self) -> tuple[grpc.aio.Server, Chain]:
+        """Make the gRPC server over the use cases."""
+        settings = self.settings
+        chain = edge.interceptors(
+            registry=self.registry,
+            bounds={
+                Work.READ: settings.max_reads,
+                Work.WRITE: settings.max_writes,
+                Work.STREAM: settings.max_streams,
+            },
+            not_ready=self._refusal,
+            telemetry=self.telemetry,
+            max_request_bytes=settings.max_request_bytes,
+        )
+        keepalive = edge.Keepalive(
+            settings.keepalive_interval, settings.keepalive_timeout, settings.keepalive_tolerated
+        )
+        server = edge.make_server(
+            chain,
+            self._servicers(),
+            self.health,
+            max_request_bytes=settings.max_request_bytes,
+            keepalive=keepalive,
+        )
+        return server, chain
+
+    @asynccontextmanager
+    async def sidecar(self) -> AsyncIterator[str]:
+        """Serve HTTP and give the address with its real port."""
+        host, port = split_address(self.settings.http_listen)
+        async with running_sidecar(
+            host, port, registry=self.registry, not_ready=self.health.reason
+        ) as sidecar:
+            yield f"{self.settings.http_listen.rpartition(':')[0]}:{sidecar.address[1]}"
+
+    def _servicers(self) -> edge.Servicers:
+        limits, splitter = self.limits, StructureSplitter()
+        workshop = Workshop(self.embedders, splitter, self.codec, limits)
+        reembedding = Reembedding(
+            store=self.store, workshop=workshop, lanes=self.lanes, embedding=self.embedding
+        )
+        info = ServerInfo(
+            __version__, self.store.name, tuple(self.embedders.values()), tuple(self.models.rerankers), limits
+        )
+        return edge.Servicers(
+            collection=CollectionServicer(
+                catalogue=self.catalogue, reembedding=reembedding, drain=self.drain, limits=limits
+            ),
+            evaluation=EvaluationServicer(limits=limits),
+            generation=GenerationServicer(limits=limits),
+            health=ServerHealthServicer(info=info),
+            ingestion=IngestionServicer(
+                ingestion=self._ingestion(splitter), budget=self.budget, drain=self.drain, limits=limits
+            ),
+            retrieval=RetrievalServicer(
+                retrieval=self._retrieval(),
+                reading=Reading(store=self.store, limits=limits),
+                catalogue=self.catalogue,
+                limits=limits,
+            ),
+        )
+
+    def _ingestion(self, splitter: StructureSplitter) -> Ingestion:
+        return Ingestion(
+            store=self.store,
+            embedders=self.embedders,
+            splitter=splitter,
+            codec=self.codec,
+            limits=self.limits,
+            lanes=self.lanes,
+            embedding=self.embedding,
+            telemetry=self.telemetry,
+        )
+
+    def _retrieval(self) -> Retrieval:
+        return Retrieval(
+            store=self.store,
+            embedders=self.embedders,
+            limits=self.limits,
+            embedding=self.embedding,
+            telemetry=self.telemetry,
+            reranking=self.reranking,
+            analyzer=self.analyzer,
+            ef=self.settings.hnsw_ef,
+        )
+
+    def _refusal(self) -> str:
+        """Say why no call is taken; "" where they are. In the pause before the drain they still are."""
+        return "the server is draining" if self.drain.begun() else self.health.loading()
+
+    def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
+        budget, capacity = self.budget, self.settings.ingest_budget_bytes
+        return {
+            "rag_ingest_budget_bytes": ("Bytes of documents that are worked on.", lambda: budget.in_use),
+            "rag_ingest_budget_limit_bytes": ("Bytes of documents at once, at most.", lambda: capacity),
+            "rag_ingest_budget_waiting": ("Calls that wait for a part of it.", lambda: budget.waiting),
+        }
