@@ -1,9 +1,10 @@
 #!/bin/sh
 # Install what the tests and the measurements use beyond Python: grpcurl, ghz and
 # grpc-health-probe (built by Go at the versions of tools/go/go.sum), promtool and
-# prometheus (from Debian's package, where the machine is one of Debian's).
+# prometheus (from Debian's package, where the machine is one of Debian's), and
+# Chromium with its driver (installed by apt, as root), which opens the pages.
 #
-# The programs go to .tools/bin, which the Makefile puts in front of PATH. A test
+# The others go to .tools/bin, which the Makefile puts in front of PATH. A test
 # that finds its program missing skips and says so; CI runs this first.
 set -eu
 cd "$(dirname "$0")/.."
@@ -43,6 +44,20 @@ if ! { command -v promtool && command -v prometheus; } >/dev/null 2>&1; then
         cp "$unpacked/usr/bin/prometheus" "$unpacked/usr/bin/promtool" "$bin"
     else
         echo "No promtool and no apt to fetch it: the tests that need it will skip."
+    fi
+fi
+
+# Installed, not unpacked as above: it comes with some hundred libraries.
+if ! { command -v chromium && command -v chromedriver; } >/dev/null 2>&1; then
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then
+        echo "Installing chromium and chromium-driver ..."
+        log=$(mktemp)
+        { apt-get update -qq &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver
+        } >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+        rm -f "$log"
+    else
+        echo "No Chromium, and only root's apt brings it: the tests that open pages will skip."
     fi
 fi
 echo "Tools are in $bin."

@@ -1,6 +1,6 @@
 """The production server, on free ports, with each store: what is tested is what runs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ragapi.v1.ingestion_service_pb2 import IngestDocumentRequest
 from ragapi.v1.retrieval_service_pb2 import QueryRequest
 from ragapi.v1.types_pb2 import Document
 from tests.e2e.bare_client import Stubs
+from tests.e2e.browser import Browser, running_browser
 from tests.e2e.valid_requests import DIMENSION
 
 
@@ -55,6 +56,21 @@ async def channel(server: RunningServer) -> AsyncIterator[Any]:
     """A bare channel to `server`, with gRPC's own limits and no retries."""
     async with grpc.aio.insecure_channel(server.grpc_address) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The one Chromium of a run: a start takes a second."""
+    with running_browser() as running:
+        yield running
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """A Chromium with an empty page, 1280 pixels wide and light."""
+    chromium.forget()
+    yield chromium
+    chromium.forget()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["memory", "embedded"])
