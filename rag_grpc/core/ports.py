@@ -25,6 +25,7 @@ from rag_grpc.core.models import (
     Outcome,
     Write,
 )
+from rag_grpc.core.quality import QualityLog
 from rag_grpc.core.searches import Search, SearchResult
 from rag_grpc.core.shadow import ShadowStore
 from rag_grpc.core.store_state import StoreStats, StoreStatus
@@ -105,6 +106,10 @@ class Store(ShadowStore, Protocol):
     @property
     def name(self) -> str:
         """What GetServerInfo calls it."""
+
+    @property
+    def quality(self) -> QualityLog:
+        """What was measured of its answers, kept where the documents are."""
 
     async def open(self) -> None:
         """Load what is there, until every method can be served. The collection "default" is NOT made here."""

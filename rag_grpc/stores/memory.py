@@ -38,6 +38,7 @@ from rag_grpc.core.shadow import Shadow, Target
 from rag_grpc.core.store_state import CollectionStats, StoreStats, StoreStatus
 from rag_grpc.stores.exact_contents import Contents
 from rag_grpc.stores.exact_shadow import ExactShadows
+from rag_grpc.stores.quality_in_memory import QualityInMemory
 
 
 class MemoryStore:
@@ -60,6 +61,7 @@ class MemoryStore:
         self._by_id: dict[int, Contents] = {}
         self._queue: deque[tuple[Write, asyncio.Future[Outcome]]] = deque()
         self._shadows = ExactShadows(self._contents_now)
+        self.quality = QualityInMemory(self._check_open)
         self._numbers = itertools.count(1)
         """Revisions and ids of collections: one count for all, so that none is used twice."""
 

@@ -37,6 +37,7 @@ from tests.contracts.fakes import find, found_ids, prepared, put, spec, without_
 from tests.contracts.store_filters import FilterContract
 from tests.contracts.store_lexical import DurableLexicalContract, LexicalContract
 from tests.contracts.store_model import check_any_history
+from tests.contracts.store_quality import DurableQualityContract, QualityContract
 from tests.contracts.store_reads import (
     ConsistencyContract,
     ReadContract,
@@ -62,6 +63,7 @@ class StoreContract(
     ConsistencyContract,
     CollectionContract,
     ShadowContract,
+    QualityContract,
     StateContract,
 ):
     """What every Store must do."""
@@ -91,7 +93,9 @@ class StoreContract(
         )
 
 
-class DurableStoreContract(StoreContract, DurableShadowContract, DurableLexicalContract):
+class DurableStoreContract(
+    StoreContract, DurableShadowContract, DurableLexicalContract, DurableQualityContract
+):
     """What a Store must do that keeps what it is given."""
 
     durable = True

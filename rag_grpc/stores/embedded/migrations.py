@@ -153,7 +153,27 @@ def m002_add_shadows(connection: apsw.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[apsw.Connection], None], ...] = (m001_create_tables, m002_add_shadows)
+def m003_add_quality(connection: apsw.Connection) -> None:
+    """Make room for what is measured of the answers; see core/quality.py."""
+    connection.execute(
+        """
+        CREATE TABLE quality (
+            time INTEGER NOT NULL,
+            collection TEXT NOT NULL,       -- its name: these rows outlive it
+            measure TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            value REAL NOT NULL,
+            PRIMARY KEY (time, collection, measure, origin)
+        ) STRICT, WITHOUT ROWID;
+        """
+    )
+
+
+MIGRATIONS: tuple[Callable[[apsw.Connection], None], ...] = (
+    m001_create_tables,
+    m002_add_shadows,
+    m003_add_quality,
+)
 
 
 def migrate(connection: apsw.Connection) -> int:

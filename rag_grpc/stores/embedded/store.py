@@ -39,6 +39,7 @@ from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.engine import Engine
 from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.quality_table import QualityTable
 from rag_grpc.stores.embedded.search_threads import Work
 from rag_grpc.stores.embedded.store_reads import StoreReads
 
@@ -71,6 +72,9 @@ class EmbeddedStore(StoreReads):
             telemetry,
             settings=settings or EmbeddedSettings(),
             failed=self._failed,
+        )
+        self.quality = QualityTable(
+            write=self._engine.writer.submit, read=self._read, check=self._check_ready
         )
         self._by_name: dict[str, CollectionState] = {}
         self._listeners: list[Callable[[StoreStatus], None]] = []

@@ -1,0 +1,96 @@
+"""What every store must do with what was measured of its answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag_grpc.core.errors import NotReady
+from rag_grpc.core.models import Collection
+from rag_grpc.core.ports import Store
+from rag_grpc.core.quality import KEPT, Measurement, Origin
+
+NOW = 1_800_000_000 * 10**9
+LATER = NOW + 10**9
+
+RECALL = Measurement(NOW, "things", "recall_at_10", 0.75)
+NDCG = Measurement(NOW, "things", "ndcg_at_10", 0.5)
+OTHER = Measurement(NOW, "others", "recall_at_10", 1 / 3)
+EVALUATED = Measurement(NOW, "things", "recall_at_10", 0.25, Origin.EVALUATION)
+
+
+class QualityContract:
+    def make_store(self, path: Path) -> Store:
+        raise NotImplementedError
+
+    async def test_nothing_was_measured_at_first(self, store: Store) -> None:
+        assert await store.quality.since(0) == []
+        assert await store.quality.last() == []
+
+    async def test_measurements_come_back_in_order(self, store: Store) -> None:
+        await store.quality.record([EVALUATED, RECALL, NDCG, OTHER])
+        again = Measurement(LATER, "others", "recall_at_10", 0.0)
+        await store.quality.record([again])
+        assert await store.quality.since(0) == [OTHER, NDCG, RECALL, EVALUATED, again]
+        assert await store.quality.since(LATER) == [again]
+        assert await store.quality.since(LATER + 1) == []
+
+    async def test_the_last_of_each_is_the_newest_whenever_it_was_recorded(self, store: Store) -> None:
+        newer = Measurement(LATER, "things", "recall_at_10", 0.125)
+        await store.quality.record([newer, EVALUATED, OTHER])
+        await store.quality.record([RECALL, NDCG])
+        assert await store.quality.last() == [OTHER, NDCG, newer, EVALUATED]
+
+    async def test_one_of_the_same_moment_takes_the_other_s_place(self, store: Store) -> None:
+        await store.quality.record([RECALL])
+        corrected = Measurement(NOW, "things", "recall_at_10", 1.0)
+        await store.quality.record([corrected])
+        assert await store.quality.since(0) == [corrected]
+
+    async def test_what_is_older_than_ninety_days_is_forgotten(self, store: Store) -> None:
+        oldest = Measurement(NOW + KEPT, "others", "recall_at_10", 1.0)
+        await store.quality.record([Measurement(NOW - 1, "things", "recall_at_10", 0.5), RECALL])
+        await store.quality.record([oldest])
+        assert await store.quality.since(0) == [RECALL, oldest]
+
+    async def test_recording_nothing_forgets_nothing(self, store: Store) -> None:
+        await store.quality.record([RECALL])
+        await store.quality.record([])
+        assert await store.quality.since(0) == [RECALL]
+
+    async def test_measurements_outlive_their_collection(self, store: Store, collection: Collection) -> None:
+        await store.quality.record([RECALL])
+        await store.delete_collection(collection)
+        assert await store.quality.last() == [RECALL]
+
+    async def test_nothing_is_measured_of_a_store_that_is_not_open(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path / "other")
+
+        async def refuses() -> None:
+            with pytest.raises(NotReady):
+                await store.quality.record([RECALL])
+            with pytest.raises(NotReady):
+                await store.quality.since(0)
+            with pytest.raises(NotReady):
+                await store.quality.last()
+
+        await refuses()
+        await store.open()
+        await store.close()
+        await refuses()
+
+
+class DurableQualityContract(QualityContract):
+    async def test_measurements_are_there_after_a_restart(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        await store.open()
+        await store.quality.record([RECALL, EVALUATED])
+        await store.close()
+        store = self.make_store(tmp_path)
+        await store.open()
+        try:
+            assert await store.quality.since(NOW) == [RECALL, EVALUATED]
+            assert await store.quality.last() == [RECALL, EVALUATED]
+        finally:
+            await store.close()
