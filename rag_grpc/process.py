@@ -8,6 +8,7 @@ what Ctrl-C is by default, could end a write half-way.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from contextlib import suppress
 import structlog
 
 from rag_grpc import event_loop
+from rag_grpc.allocator import tune_allocator
 from rag_grpc.app import RunningServer, listening_server
 from rag_grpc.core.errors import RagError
 from rag_grpc.environment import SettingsFault
@@ -30,6 +32,7 @@ FAILED = 1
 
 def serve(settings: Settings, unknown: Sequence[str]) -> int:
     """Serve until told to stop; give the exit code. `unknown` are names that mean nothing."""
+    tune_allocator(len(os.sched_getaffinity(0)))
     set_up_logs(settings.log_format, settings.log_level)
     for name in unknown:
         log.warning("setting_unknown", name=name)
