@@ -26,7 +26,7 @@ from rag_grpc.core.models import (
     Write,
 )
 from rag_grpc.core.quality import QualityLog
-from rag_grpc.core.searches import Search, SearchResult
+from rag_grpc.core.searches import Search, SearchResult, WordCounts
 from rag_grpc.core.shadow import ShadowStore
 from rag_grpc.core.store_state import StoreStats, StoreStatus
 
@@ -173,6 +173,13 @@ class Store(ShadowStore, Protocol):
         Hits stand in the order in which `select` put them. `dense.exact` must compare every vector.
         Dense scores are those of the collection's metric: see Metric. Candidates of each side stand by
         score, larger first, then by chunk id, and every one of them passes the search's filter.
+        """
+
+    async def word_counts(self, collection: Collection, terms: Sequence[str]) -> WordCounts:
+        """Count the chunks in which each of `terms`, as the analyzer gives them, stands: 0 for nowhere.
+
+        For weights alone: what was written since the last lexical search may be missing, and what was
+        removed may count on for a while. Must raise WordsNotReady while the words cannot be read.
         """
 
     async def embedding_key(self, collection: Collection, doc_id: str) -> bytes | None:

@@ -57,6 +57,13 @@ class LexicalQuery(NamedTuple):
     text: str
 
 
+class WordCounts(NamedTuple):
+    """In how many of a collection's `chunks` each of some terms stands: what makes a word rare."""
+
+    chunks: int
+    counts: Mapping[str, int]
+
+
 class Candidates(NamedTuple):
     """Chunks that one side of a search found, best first, as arrays of one length.
 

@@ -62,7 +62,7 @@ class Contents:
         self.chunks = 0
         self._by_key: dict[int, StoredDocument] = {}
         self._matrix = ExactMatrix(collection.dimension, collection.metric)
-        self._lexical = ExactLexical()
+        self.words = ExactLexical()
         self._analyzer = analyzer
         self._ordered: list[str] | None = None
         self._next_chunk = 1
@@ -172,7 +172,7 @@ class Contents:
         without_context, language = self.collection.chunking.without_context, self.collection.language
         for number, chunk in enumerate(document.chunks, first_chunk):
             text = embedding_text(document.title, chunk.headings, chunk.text, without_context)
-            self._lexical.add(number, stored.key, self._analyzer.terms(text, language))
+            self.words.add(number, stored.key, self._analyzer.terms(text, language))
         self.chunks += len(document.chunks)
         self._ordered = None
         return revision
@@ -196,7 +196,7 @@ class Contents:
         count = len(stored.document.chunks)
         self._matrix.remove(first_chunk=stored.first_chunk, count=count)
         for number in range(stored.first_chunk, stored.first_chunk + count):
-            self._lexical.remove(number)
+            self.words.remove(number)
         self.chunks -= count
         self._ordered = None
 
@@ -243,7 +243,7 @@ class Contents:
             stages["dense"], clock = time.perf_counter() - clock, time.perf_counter()
         if search.lexical is not None:
             terms = query_terms(self._analyzer, search.lexical.text, self.collection.language)
-            lexical = self._lexical.best(terms, search.candidates, wanted)
+            lexical = self.words.best(terms, search.candidates, wanted)
             stages["lexical"], clock = time.perf_counter() - clock, time.perf_counter()
         selected = search.select(Found(dense, lexical, self._matrix.rows_of))
         hits = tuple(self._by_key[each.document].hit(each, search.parts) for each in selected)

@@ -76,6 +76,10 @@ class ExactLexical:
             if not postings:
                 del self._postings[term]
 
+    def counts(self, terms: Sequence[str]) -> dict[str, int]:
+        """Count the chunks in which each term stands."""
+        return {term: len(self._postings.get(term, ())) for term in terms}
+
     def best(
         self, terms: Mapping[str, int], count: int, wanted: NDArray[np.int64] | None = None
     ) -> Candidates:

@@ -33,7 +33,7 @@ from rag_grpc.core.models import (
     Write,
 )
 from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec
-from rag_grpc.core.searches import Search, SearchResult
+from rag_grpc.core.searches import Search, SearchResult, WordCounts
 from rag_grpc.core.shadow import Shadow, Target
 from rag_grpc.core.store_state import CollectionStats, StoreStats, StoreStatus
 from rag_grpc.stores.exact_contents import Contents
@@ -199,6 +199,11 @@ class MemoryStore:
             except RagError as error:
                 results.append(error)
         return results
+
+    async def word_counts(self, collection: Collection, terms: Sequence[str]) -> WordCounts:
+        """In how many chunks each term stands."""
+        contents = self._contents(collection)
+        return WordCounts(contents.chunks, contents.words.counts(terms))
 
     async def embedding_key(self, collection: Collection, doc_id: str) -> bytes | None:
         """The stored document's embedding key."""

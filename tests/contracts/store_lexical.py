@@ -31,6 +31,7 @@ from rag_grpc.core.searches import (
     SearchResult,
     SearchStrategy,
     Selected,
+    WordCounts,
 )
 from tests.contracts.fakes import prepared, put, spec
 
@@ -153,6 +154,16 @@ class LexicalContract:
         )
         assert await found_by(store, collection, "lion") == ["a"]
         assert await found_by(store, other, "lion") == ["b"]
+
+    async def test_words_are_counted_by_the_chunks_that_have_them(
+        self, store: Store, collection: Collection
+    ) -> None:
+        assert await store.word_counts(collection, ["lion"]) == WordCounts(0, {"lion": 0})
+        await put(store, collection, written("a", "lion lion zebra", "lion", "gnu"))
+        await put(store, collection, written("b", "lion"))
+        await found_by(store, collection, "lion")
+        counts = await store.word_counts(collection, ["lion", "zebra", "okapi", "\0", "x" * 9000])
+        assert counts == WordCounts(4, {"lion": 3, "zebra": 1, "okapi": 0, "\0": 0, "x" * 9000: 0})
 
     @pytest.mark.parametrize(
         "text",

@@ -71,6 +71,7 @@ def calls(store: Store, collection: Collection) -> dict[str, Callable[[], Awaita
         ),
         "count_documents": lambda: store.count_documents(collection, None),
         "matches": lambda: store.matches(collection, None),
+        "word_counts": lambda: store.word_counts(collection, ["a"]),
     }
     for write in writes(collection):
         everything[type(write).__name__] = lambda write=write: store.submit(write)  # type: ignore[misc]  # a default binds the loop's variable

@@ -10,6 +10,7 @@ one ties with others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from tantivy import Occur, Query
 
 from rag_grpc.core.analysis import query_terms
-from rag_grpc.core.searches import Candidates
+from rag_grpc.core.searches import Candidates, WordCounts
 from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
 from rag_grpc.stores.embedded.dense_search import DenseView
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
@@ -64,6 +65,18 @@ def search_words(
         limit *= 2
     order = np.lexsort((chunks, -scores))[:k]
     return Candidates(chunks[order], slots.contents[places[usable][order]], scores[order])
+
+
+def count_words(view: LexicalView, terms: Sequence[str]) -> WordCounts:
+    """Count the chunks in which each term stands, deleted ones included. Raises LexicalFault."""
+    searcher = view.searcher
+    if searcher is None:
+        return WordCounts(0, dict.fromkeys(terms, 0))
+    try:
+        return WordCounts(searcher.num_docs, {term: searcher.doc_freq(WORDS, term) for term in terms})
+    except BaseException as error:
+        # A damaged file makes Rust panic, which is no Exception.
+        raise LexicalFault(f"the index of words cannot be read: {error}") from error
 
 
 def _enough(scores: NDArray[np.float32], k: int, limit: int) -> bool:

@@ -11,11 +11,15 @@ from typing import Any
 
 import apsw
 
+from rag_grpc.core.errors import WordsNotReady
 from rag_grpc.core.filters import Filter
 from rag_grpc.core.models import Collection, Document, DocumentMatch
 from rag_grpc.core.ports import ChunkPage, DocumentPage, MetadataCodec
+from rag_grpc.core.searches import WordCounts
 from rag_grpc.stores.embedded import document_rows
 from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.lexical_folder import LexicalFault
+from rag_grpc.stores.embedded.lexical_search import count_words
 from rag_grpc.stores.embedded.passing_documents import PassingDocuments
 from rag_grpc.stores.embedded.search_threads import Work
 
@@ -33,6 +37,22 @@ class StoreReads:
     async def _read(self, work: Work) -> Any:
         """Run `work` in a read thread."""
         raise NotImplementedError
+
+    async def word_counts(self, collection: Collection, terms: Sequence[str]) -> WordCounts:
+        """Count the chunks in which each term stands, as of the last commit of words."""
+        view = self._state(collection).view.lexical
+
+        def count(_: apsw.Connection) -> WordCounts:
+            if view is None:
+                raise WordsNotReady
+            try:
+                return count_words(view, terms)
+            except LexicalFault as fault:
+                # Whoever searches next has the index made anew.
+                raise WordsNotReady from fault
+
+        counts: WordCounts = await self._read(count)
+        return counts
 
     async def embedding_key(self, collection: Collection, doc_id: str) -> bytes | None:
         """Read the stored document's embedding key."""

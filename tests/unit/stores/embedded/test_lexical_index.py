@@ -6,12 +6,13 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from rag_grpc.core.analysis import PlainAnalyzer
-from rag_grpc.core.errors import NotReady
+from rag_grpc.core.errors import NotReady, WordsNotReady
 from rag_grpc.core.models import Collection, DeleteRefs, DocumentRef
 from rag_grpc.core.searches import LexicalQuery, Search
 from rag_grpc.stores.embedded.store import EmbeddedStore
@@ -101,6 +102,8 @@ async def test_a_damaged_index_is_made_anew(saved: Path, name: str) -> None:
     store = make_store(saved, records)
     await store.open()
     try:
+        with suppress(WordsNotReady):
+            await store.word_counts(store.collection("things"), ["lion"])
         async with asyncio.timeout(30):
             while True:
                 # What only a search can notice makes it NotReady until the index was made anew.
