@@ -16,6 +16,7 @@ from rag_grpc.core.limits import Limits
 from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import TextSpan
 from rag_grpc.core.ports import Store, Telemetry
+from rag_grpc.core.precedence import Precedence
 from rag_grpc.core.queries import Query, QueryResult
 from rag_grpc.core.query_plan import Planner, QueryPlan
 from rag_grpc.core.reranking import Reranking, reranked
@@ -31,7 +32,8 @@ class Retrieval:
     """Answers queries.
 
     `analyzer` takes texts apart as the store does; without one, words are compared as they stand. `ef` is how
-    many candidates the store's graphs look at where a query does not say.
+    many candidates the store's graphs look at where a query does not say. Where `precedence` is given, the
+    queries count as users', which go before what takes turns there.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Retrieval:
         reranking: Reranking | None = None,
         analyzer: Analyzer | None = None,
         ef: int = 100,
+        precedence: Precedence | None = None,
     ) -> None:
         self._store = store
+        self._precedence = precedence or Precedence()
         self._limits = limits
         self._embedding = embedding
         self._telemetry = telemetry
@@ -73,6 +77,17 @@ class Retrieval:
 
         Texts are embedded together, and the store is asked once for all. Errors pass through.
         """
+        self._precedence.enter(len(queries))
+        try:
+            return await self._all_answered(queries)
+        finally:
+            self._precedence.leave(len(queries))
+
+    def check(self, query: Query) -> None:
+        """Raise what `query` would, as far as it is known before anything is embedded or searched."""
+        self._planner.plan(query)
+
+    async def _all_answered(self, queries: Sequence[Query | RagError]) -> list[QueryResult | RagError]:
         planned = await self._answered(queries)
         again = {place: query for place, each in enumerate(planned) if (query := _once_more(each))}
         if again:

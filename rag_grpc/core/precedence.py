@@ -1,0 +1,91 @@
+"""Who goes first: calls that somebody waits for, and work that can wait.
+
+Measuring asks the same threads and models as users do, and as many questions as it may.
+So it takes turns: some at once while no user's query is under way, and while there are
+some, one at a time and only now and then, so that it slows nobody down and still gets
+to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+TURNS_AT_ONCE = 4
+"""Enough to keep two processors and a model busy; few enough that a user's query, which finds them under
+way, waits for no more than that."""
+LONGEST_WAIT = 0.1
+"""Seconds for which users keep a turn from beginning, if no other one is under way."""
+
+
+class Precedence:
+    """Counts users' queries under way, and gives turns between them. Used on one event loop."""
+
+    def __init__(self, *, at_once: int = TURNS_AT_ONCE, longest_wait: float = LONGEST_WAIT) -> None:
+        self._at_once = at_once
+        self._longest_wait = longest_wait
+        self._users = 0
+        self._running = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._clock: asyncio.TimerHandle | None = None
+
+    @property
+    def users(self) -> int:
+        """Users' queries under way."""
+        return self._users
+
+    def enter(self, queries: int) -> None:
+        """Note that a user's call with so many queries begins. `leave` must follow."""
+        self._users += queries
+
+    def leave(self, queries: int) -> None:
+        """Note that it ended."""
+        self._users -= queries
+        if self._waiting:
+            self._admit()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, in the order of asking, and have it until the block ends."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._admit()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                # It was given in the same moment.
+                self._end()
+            raise
+        try:
+            yield
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._running -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        while not self._users and self._running < self._at_once and self._begin_next():
+            pass
+        if self._waiting and self._clock is None:
+            self._clock = asyncio.get_running_loop().call_later(self._longest_wait, self._overdue)
+
+    def _overdue(self) -> None:
+        self._clock = None
+        if not self._running:
+            self._begin_next()
+        self._admit()
+
+    def _begin_next(self) -> bool:
+        """Give the oldest that still waits its turn; False where none does."""
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                self._running += 1
+                future.set_result(None)
+                return True
+        return False
