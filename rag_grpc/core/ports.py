@@ -8,7 +8,7 @@ every adapter runs. A promise holds for every adapter unless it is marked
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from rag_grpc.core.models import (
     Outcome,
     Write,
 )
-from rag_grpc.core.quality import QualityLog
+from rag_grpc.core.quality import Origin, QualityLog
 from rag_grpc.core.searches import Search, SearchResult, WordCounts
 from rag_grpc.core.shadow import ShadowStore
 from rag_grpc.core.store_state import StoreStats, StoreStatus
@@ -75,6 +75,16 @@ class Telemetry(Protocol):
 
     def event(self, name: str) -> None:
         """Count something rare that an operator may want to alert on, such as "graph_rebuilt"."""
+
+
+class Scoreboard(Protocol):
+    """Shows what was measured of quality last. Must be cheap; called on the event loop."""
+
+    def post(self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin) -> None:
+        """Show the scores of one measuring, by measure, in place of those that it had before.
+
+        `kind` is what was measured: "retrieval", "index". `collection` is "" for what has none.
+        """
 
 
 class Store(ShadowStore, Protocol):
@@ -180,6 +190,18 @@ class Store(ShadowStore, Protocol):
 
         For weights alone: what was written since the last lexical search may be missing, and what was
         removed may count on for a while. Must raise WordsNotReady while the words cannot be read.
+        """
+
+    async def index_recall(
+        self, collection: Collection, places: Sequence[float], *, top_k: int, ef: int
+    ) -> list[float]:
+        """Say for some of the stored chunks what share of their true neighbours a search finds.
+
+        Each place, from 0 to below 1, stands for the chunk that lies so far along the living ones, by chunk
+        id. Its neighbours are the `top_k` others whose vectors score best against its own; a search of
+        breadth `ef` (0: the store's default) is held against comparing every vector of the same moment. What
+        scores as well as the last of the true ones is a hit, whichever of several equals it is. The share is
+        1 where a chunk has no others, and always 1 where every search is exact. Empty without chunks.
         """
 
     async def embedding_key(self, collection: Collection, doc_id: str) -> bytes | None:

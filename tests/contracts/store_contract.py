@@ -35,6 +35,7 @@ from rag_grpc.core.ports import Store
 from rag_grpc.core.searches import HitParts
 from tests.contracts.fakes import find, found_ids, prepared, put, spec, without_vectors
 from tests.contracts.store_filters import FilterContract
+from tests.contracts.store_index_recall import IndexRecallContract
 from tests.contracts.store_lexical import DurableLexicalContract, LexicalContract
 from tests.contracts.store_model import check_any_history
 from tests.contracts.store_quality import DurableQualityContract, QualityContract
@@ -59,6 +60,7 @@ class StoreContract(
     ReadContract,
     SearchContract,
     FilterContract,
+    IndexRecallContract,
     LexicalContract,
     ConsistencyContract,
     CollectionContract,

@@ -72,6 +72,7 @@ def calls(store: Store, collection: Collection) -> dict[str, Callable[[], Awaita
         "count_documents": lambda: store.count_documents(collection, None),
         "matches": lambda: store.matches(collection, None),
         "word_counts": lambda: store.word_counts(collection, ["a"]),
+        "index_recall": lambda: store.index_recall(collection, [0.0], top_k=1, ef=0),
     }
     for write in writes(collection):
         everything[type(write).__name__] = lambda write=write: store.submit(write)  # type: ignore[misc]  # a default binds the loop's variable

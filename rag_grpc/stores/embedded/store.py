@@ -40,6 +40,7 @@ from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.engine import Engine
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.quality_table import QualityTable
+from rag_grpc.stores.embedded.recall_check import shares_found
 from rag_grpc.stores.embedded.search_threads import Work
 from rag_grpc.stores.embedded.store_reads import StoreReads
 
@@ -65,12 +66,14 @@ class EmbeddedStore(StoreReads):
         Without an analyzer, words are compared as they stand, whatever their language.
         """
         super().__init__(codec)
+        settings = settings or EmbeddedSettings()
+        self._ef = settings.index.ef
         self._engine = Engine(
             DataFolder(folder),
             codec,
             analyzer or PlainAnalyzer(),
             telemetry,
-            settings=settings or EmbeddedSettings(),
+            settings=settings,
             failed=self._failed,
         )
         self.quality = QualityTable(
@@ -239,6 +242,18 @@ class EmbeddedStore(StoreReads):
         """Answer searches, each by itself."""
         self._check_ready()
         return await self._engine.searches.search(searches)
+
+    async def index_recall(
+        self, collection: Collection, places: Sequence[float], *, top_k: int, ef: int
+    ) -> list[float]:
+        """Hold a search against comparing every vector."""
+        state, breadth = self._state(collection), ef or self._ef
+
+        def compare(_: apsw.Connection) -> list[float]:
+            with state.hold() as view:
+                return shares_found(view.dense, places, top_k=top_k, ef=breadth)
+
+        return cast("list[float]", await self._read(compare))
 
     async def _read(self, work: Work) -> Any:
         return await self._engine.searches.read(work)
