@@ -19,17 +19,22 @@ from rag_grpc.analyzers.snowball import SnowballAnalyzer
 from rag_grpc.core.budget import ByteBudget
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.embedding_queue import EmbeddingQueue
+from rag_grpc.core.index_recall import IndexMeasuring
 from rag_grpc.core.ingestion import Ingestion
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.ports import Store
+from rag_grpc.core.precedence import Precedence
 from rag_grpc.core.preparation import Workshop
+from rag_grpc.core.quality_records import QualityRecords
 from rag_grpc.core.reading import Reading
 from rag_grpc.core.reembedding import Reembedding
 from rag_grpc.core.reranking import Reranking
 from rag_grpc.core.retrieval import Retrieval
+from rag_grpc.core.retrieval_evaluation import RetrievalEvaluation
 from rag_grpc.environment import split_address
 from rag_grpc.model_set import ModelSet
+from rag_grpc.quality_gauges import QualityGauges
 from rag_grpc.rpc import server as edge
 from rag_grpc.rpc.collection_servicer import CollectionServicer
 from rag_grpc.rpc.convert import StructCodec
@@ -76,6 +81,12 @@ class Parts:
         self.lanes = Lanes()
         self.catalogue = Catalogue(self.store, self.embedders, self.limits, lanes=self.lanes)
         self.registry.register(StoreCollector(self.store, self._gauges()))
+        self.precedence = Precedence()
+        self.gauges = QualityGauges(self._names_of_collections)
+        self.registry.register(self.gauges)
+        self.records = QualityRecords(
+            scoreboard=self.gauges, log=self.store.quality, telemetry=self.telemetry
+        )
 
     def server(self) -> tuple[grpc.aio.Server, Chain]:
         """Make the gRPC server over the use cases."""
@@ -125,14 +136,24 @@ class Parts:
             collection=CollectionServicer(
                 catalogue=self.catalogue, reembedding=reembedding, drain=self.drain, limits=limits
             ),
-            evaluation=EvaluationServicer(limits=limits),
+            evaluation=EvaluationServicer(
+                retrieval=RetrievalEvaluation(
+                    # Not the users' one: its queries wait for theirs.
+                    retrieval=self._retrieval(Precedence()),
+                    precedence=self.precedence,
+                    records=self.records,
+                ),
+                index=IndexMeasuring(store=self.store, precedence=self.precedence, records=self.records),
+                drain=self.drain,
+                limits=limits,
+            ),
             generation=GenerationServicer(limits=limits),
             health=ServerHealthServicer(info=info),
             ingestion=IngestionServicer(
                 ingestion=self._ingestion(splitter), budget=self.budget, drain=self.drain, limits=limits
             ),
             retrieval=RetrievalServicer(
-                retrieval=self._retrieval(),
+                retrieval=self._retrieval(self.precedence),
                 reading=Reading(store=self.store, limits=limits),
                 catalogue=self.catalogue,
                 limits=limits,
@@ -151,7 +172,7 @@ class Parts:
             telemetry=self.telemetry,
         )
 
-    def _retrieval(self) -> Retrieval:
+    def _retrieval(self, precedence: Precedence) -> Retrieval:
         return Retrieval(
             store=self.store,
             embedders=self.embedders,
@@ -161,11 +182,15 @@ class Parts:
             reranking=self.reranking,
             analyzer=self.analyzer,
             ef=self.settings.hnsw_ef,
+            precedence=precedence,
         )
 
     def _refusal(self) -> str:
         """Say why no call is taken; "" where they are. In the pause before the drain they still are."""
         return "the server is draining" if self.drain.begun() else self.health.loading()
+
+    def _names_of_collections(self) -> list[str]:
+        return [each.name for each in self.store.stats().collections]
 
     def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
         budget, capacity = self.budget, self.settings.ingest_budget_bytes

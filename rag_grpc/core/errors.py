@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,21 @@ class RagError(Exception):
         self.violations = tuple(violations)
         self.metadata = dict(metadata or {})
         self.retry_after = retry_after
+
+    def of_part(self, what: str, *, prefix: str = "", metadata: Mapping[str, str] | None = None) -> Self:
+        """Return the same error, said of a part of a request: `what` in front, `prefix` before its fields.
+
+        A copy, since one error may be the answer to several callers who were served together.
+        """
+        copy = type(self).__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.message = f"{what}: {self.message}"
+        copy.args = (copy.message,)
+        copy.violations = tuple(
+            FieldViolation(prefix + each.field, each.description) for each in self.violations
+        )
+        copy.metadata = {**self.metadata, **(metadata or {})}
+        return copy
 
 
 class InvalidRequest(RagError):

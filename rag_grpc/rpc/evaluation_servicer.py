@@ -1,4 +1,4 @@
-"""EvaluationService, which later releases bring: requests are checked, then NOT_CONFIGURED."""
+"""EvaluationService: how good retrieval, answers and the index are."""
 
 from __future__ import annotations
 
@@ -7,32 +7,41 @@ from typing import Any
 
 import grpc
 
-from rag_grpc.core.errors import FieldViolation, InvalidField
+from rag_grpc.core.index_recall import IndexMeasuring
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.models import DEFAULT_COLLECTION
+from rag_grpc.core.retrieval_evaluation import RetrievalEvaluation
+from rag_grpc.rpc.drain import Drain
+from rag_grpc.rpc.evaluation_stream import EvaluationStream
 from rag_grpc.rpc.findings import not_available
+from rag_grpc.rpc.interceptors.call import about
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import evaluation_service_pb2 as pb
 from ragapi.v1.evaluation_service_pb2_grpc import EvaluationServiceServicer
 
 
 class EvaluationServicer(EvaluationServiceServicer):
-    """Says that measuring is not there yet."""
+    """Measures this server on its own data."""
 
-    def __init__(self, *, limits: Limits) -> None:
+    def __init__(
+        self, *, retrieval: RetrievalEvaluation, index: IndexMeasuring, drain: Drain, limits: Limits
+    ) -> None:
+        self._retrieval = retrieval
+        self._index = index
+        self._drain = drain
         self._validator = Validator(limits)
 
     async def EvaluateRetrieval(  # type: ignore[override]  # the stubs know no coroutine that writes
         self,
         request_iterator: AsyncIterator[pb.EvaluateRetrievalRequest],
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: grpc.aio.ServicerContext[pb.EvaluateRetrievalRequest, pb.EvaluateRetrievalResponse],
     ) -> None:
-        """Check the first message, then say so."""
+        """Run labelled queries; `context` is read, `request_iterator` is not touched."""
         del request_iterator
-        first: Any = await context.read()
-        if not isinstance(first, pb.EvaluateRetrievalRequest) or not first.HasField("template"):
-            raise InvalidField.of([FieldViolation("template", "is required in the first message")])
-        self._validator.check(first)
-        raise not_available("EvaluateRetrieval")
+        stream = EvaluationStream(
+            context, evaluation=self._retrieval, drain=self._drain, validator=self._validator
+        )
+        await stream.run()
 
     async def EvaluateFaithfulness(
         self, request: pb.EvaluateFaithfulnessRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -45,7 +54,13 @@ class EvaluationServicer(EvaluationServiceServicer):
     async def MeasureIndexRecall(
         self, request: pb.MeasureIndexRecallRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.MeasureIndexRecallResponse:
-        """Say so."""
+        """Compare the graph with exact search."""
         del context
         self._validator.check(request)
-        raise not_available("MeasureIndexRecall")
+        about(collection=request.collection or DEFAULT_COLLECTION)
+        measured = await self._index.measure(
+            request.collection, sample_size=request.sample_size, top_k=request.top_k, ef=request.ef
+        )
+        return pb.MeasureIndexRecallResponse(
+            recall=measured.recall, recall_p5=measured.recall_p5, sample_size=measured.sample_size
+        )

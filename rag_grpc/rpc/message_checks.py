@@ -14,11 +14,11 @@ import numpy as np
 from rag_grpc.core.chunking import DEFAULT_MAX_CHARACTERS
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import NO_EMBEDDER, Vector
+from rag_grpc.rpc.evaluation_checks import check_evaluation
 from rag_grpc.rpc.findings import Findings
 from rag_grpc.rpc.query_checks import check_query
 from ragapi.v1 import (
     collection_service_pb2,
-    evaluation_service_pb2,
     generation_service_pb2,
     ingestion_service_pb2,
     retrieval_service_pb2,
@@ -143,26 +143,15 @@ def check_answer(
         findings.breaks(prefix + "retrieval.query", "is required: it is the question")
 
 
-def check_template(
-    request: evaluation_service_pb2.EvaluateRetrievalRequest, prefix: str, findings: Findings, _: Limits
-) -> None:
-    """What to look for comes with each query."""
-    template = request.template
-    named = {"query": template.query, "vector": template.HasField("vector"), "doc_id": template.doc_id}
-    for name, value in named.items():
-        if value:
-            findings.breaks(f"{prefix}template.{name}", "must be unset: each labelled query brings its own")
-
-
 CHECKS: dict[str, MessageCheck] = {
     "answer": check_answer,
     "chunk": check_chunk,
     "chunking": check_chunking,
     "collection": check_collection,
     "document": check_document,
+    "evaluation": check_evaluation,
     "query": check_query,
     "rerank": check_rerank,
     "selector": check_selector,
-    "template": check_template,
     "vector": check_vector,
 }

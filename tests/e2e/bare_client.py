@@ -15,6 +15,7 @@ from ragapi.v1 import (
     collection_service_pb2,
     collection_service_pb2_grpc,
     evaluation_service_pb2,
+    evaluation_service_pb2_grpc,
     generation_service_pb2,
     health_service_pb2,
     health_service_pb2_grpc,
@@ -41,6 +42,7 @@ class Stubs:
     """The generated stubs of the services that are built."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.evaluation: Any = evaluation_service_pb2_grpc.EvaluationServiceStub(channel)
         self.collections: Any = collection_service_pb2_grpc.CollectionServiceStub(channel)
         self.health: Any = health_service_pb2_grpc.HealthServiceStub(channel)
         self.ingestion: Any = ingestion_service_pb2_grpc.IngestionServiceStub(channel)

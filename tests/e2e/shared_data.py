@@ -39,12 +39,17 @@ def vectors(file: Path) -> NDArray[np.float32]:
     return array
 
 
+def judgements(file: Path) -> list[tuple[str, str, int]]:
+    """Read the labels of a packed table: (query_id, doc_id, relevance)."""
+    with gzip.open(file, "rt", encoding="utf-8", newline="\n") as lines:
+        _, *labels = [line.rstrip("\n").split("\t") for line in lines]
+    return [(query_id, doc_id, int(grade)) for query_id, doc_id, grade in labels]
+
+
 def squad_questions(count: int, seed: int) -> list[tuple[str, str]]:
     """Draw questions of SQuAD, each with the one paragraph that answers it: (text, doc_id)."""
     squad = folder("squad_v1_dev")
-    with gzip.open(squad / "qrels.tsv.gz", "rt", encoding="utf-8", newline="\n") as lines:
-        _, *labels = [line.rstrip("\n").split("\t") for line in lines]
-    relevant = {query_id: doc_id for query_id, doc_id, _ in labels}
+    relevant = {query_id: doc_id for query_id, doc_id, _ in judgements(squad / "qrels.tsv.gz")}
     questions = rows(squad / "queries.jsonl.gz")
     chosen = random.Random(seed).sample(range(len(questions)), count)
     return [(questions[place]["text"], relevant[questions[place]["query_id"]]) for place in sorted(chosen)]

@@ -117,9 +117,7 @@ _REQUESTS: dict[str, Callable[[int], Sequence[Message]]] = {
 _ENDS = {
     "GenerateAnswer": LATER,
     "StreamAnswer": LATER,
-    "EvaluateRetrieval": LATER,
     "EvaluateFaithfulness": LATER,
-    "MeasureIndexRecall": LATER,
 }
 
 

@@ -50,6 +50,10 @@ RULES = {
 MESSAGE_RULES = {
     "ragapi.v1.AnswerOptions": MessageRule("answer", "`retrieval.query` is set"),
     "ragapi.v1.EvaluateRetrievalRequest": MessageRule(
-        "template", "`template` sets neither `query` nor `vector` nor `doc_id`"
+        "evaluation",
+        "`template` is as a query with a text must be, and sets nothing that would have no effect here:"
+        " `query`, `vector`, `doc_id`, `offset`, `omit`, `metadata_keys`, `include_vectors`,"
+        " `highlight`, `explain`; its `max_hits_per_document` is 0 or 1, its `top_k` 0 or not below the"
+        " largest of `cutoffs`; no cutoff is given twice",
     ),
 }

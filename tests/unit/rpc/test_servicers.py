@@ -39,7 +39,6 @@ from rag_grpc.rpc.answer_encoding import encode_answer
 from rag_grpc.rpc.collection_servicer import CollectionServicer
 from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.rpc.drain import Drain
-from rag_grpc.rpc.evaluation_servicer import EvaluationServicer
 from rag_grpc.rpc.generation_servicer import GenerationServicer
 from rag_grpc.rpc.health_servicer import ServerHealthServicer, ServerInfo
 from rag_grpc.rpc.ingestion_servicer import MAX_PATIENCE, IngestionServicer, patience
@@ -48,7 +47,6 @@ from rag_grpc.splitters.structure import StructureSplitter
 from rag_grpc.stores.memory import MemoryStore
 from ragapi.v1 import collection_service_pb2 as collection_pb
 from ragapi.v1 import errors_pb2, health_service_pb2
-from ragapi.v1 import evaluation_service_pb2 as evaluation_pb
 from ragapi.v1 import generation_service_pb2 as generation_pb
 from ragapi.v1 import ingestion_service_pb2 as ingestion_pb
 from ragapi.v1 import retrieval_service_pb2 as retrieval_pb
@@ -429,16 +427,9 @@ async def test_the_server_says_what_it_is() -> None:
 
 
 OPTIONS = generation_pb.AnswerOptions(retrieval=retrieval_pb.QueryRequest(query="why?"))
-TEMPLATE = evaluation_pb.EvaluateRetrievalRequest(template=retrieval_pb.QueryRequest(top_k=3))
-ANSWERS = evaluation_pb.EvaluateFaithfulnessRequest(
-    answers=[evaluation_pb.AnswerWithContext(answer="because", contexts=["it is"])]
-)
 LATER: list[tuple[type, str, Message]] = [
     (GenerationServicer, "GenerateAnswer", generation_pb.GenerateAnswerRequest(options=OPTIONS)),
     (GenerationServicer, "StreamAnswer", generation_pb.StreamAnswerRequest(options=OPTIONS)),
-    (EvaluationServicer, "EvaluateRetrieval", TEMPLATE),
-    (EvaluationServicer, "EvaluateFaithfulness", ANSWERS),
-    (EvaluationServicer, "MeasureIndexRecall", evaluation_pb.MeasureIndexRecallRequest()),
 ]
 
 
@@ -451,7 +442,7 @@ async def test_what_later_releases_bring_is_not_configured(
         await method(request_, Context(messages=(request_,)))
 
 
-@pytest.mark.parametrize(("servicer", "name", "request_"), LATER[:4], ids=lambda each: str(each)[:20])
+@pytest.mark.parametrize(("servicer", "name", "request_"), LATER, ids=lambda each: str(each)[:20])
 async def test_its_requests_are_checked_first(servicer: type[Any], name: str, request_: Message) -> None:
     method, empty = getattr(servicer(limits=Limits()), name), type(request_)()
     with pytest.raises(InvalidField):
