@@ -139,6 +139,15 @@ def split_address(value: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def hosts(value: str) -> tuple[str, ...]:
+    """Take names of hosts with commas between them, without ports; none for an empty value."""
+    names = tuple(name.strip().lower() for name in value.split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name):
+            raise ValueError(f"{name!r} is no name of a host; write rag.example.org, without a port")
+    return names
+
+
 def one_of(*choices: str) -> Parser:
     """Take one of these words."""
 

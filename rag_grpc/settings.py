@@ -19,6 +19,7 @@ from rag_grpc.environment import (
     SettingsFault,
     address,
     duration,
+    hosts,
     one_of,
     path,
     read,
@@ -45,7 +46,21 @@ class Settings:
         "Where gRPC is served, as HOST:PORT. Port 0 takes any that is free; the event `listening` names it.",
     )
     http_listen: str = setting(
-        "127.0.0.1:8000", address, "Where /metrics, /healthz and /readyz are served, as HOST:PORT."
+        "127.0.0.1:8000",
+        address,
+        "Where /metrics, /healthz and /readyz are served, and the page for people, as HOST:PORT.",
+    )
+    page: str = setting(
+        "auto",
+        one_of("auto", "on", "off"),
+        "Whether the page is served there, at /. It shows documents to whoever reaches it, so `auto` serves"
+        " it where only this machine does: on 127.0.0.1, [::1] or localhost.",
+    )
+    page_hosts: tuple[str, ...] = setting(
+        "",
+        hosts,
+        "Further names that the page may be asked for by, such as that of a proxy before it, with commas"
+        " between them. It is refused under any other.",
     )
     data_dir: Path = setting(
         "./rag-data",
