@@ -54,6 +54,18 @@ def setting(default: Any, parse: Parser, meaning: str, *, secret: bool = False) 
     )
 
 
+def together(*checks: Callable[[], object]) -> None:
+    """Run checks of settings, all of them. Raises SettingsFault with the faults of all that raised it."""
+    faults: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except SettingsFault as fault:
+            faults += fault.faults
+    if faults:
+        raise SettingsFault(faults)
+
+
 def variable(field: dataclasses.Field[Any]) -> str:
     """Name the variable that sets a field."""
     return PREFIX + field.name.upper()
@@ -123,6 +135,11 @@ def secret(value: str) -> Secret:
 def path(value: str) -> Path:
     """Take a path; ~ is the home folder."""
     return Path(value).expanduser()
+
+
+def optional_path(value: str) -> Path | None:
+    """Take a path, or none."""
+    return path(value) if value else None
 
 
 def address(value: str) -> str:

@@ -21,6 +21,7 @@ from rag_grpc.environment import (
     duration,
     hosts,
     one_of,
+    optional_path,
     path,
     read,
     secret,
@@ -115,6 +116,17 @@ class Settings:
     )
     openai_retries: int = setting(
         "3", whole(0, 20), "How often a batch is tried again that was turned away or got no answer."
+    )
+    canary_file: Path | None = setting(
+        "",
+        optional_path,
+        "A file of questions with known answers that the server asks itself at an interval; see"
+        " monitoring.md. Empty means none.",
+    )
+    canary_interval: float = setting(
+        "15m",
+        duration("1s", "24h"),
+        "How long after the beginning of a run of these questions the next one begins.",
     )
     log_format: LogFormat = setting(
         "auto",
