@@ -33,7 +33,8 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 EVENTS = (
-    "index_compacted", "index_rebuilt", "lexical_index_rebuilt", "lexical_index_refused", "snapshot_refused",
+    "index_compacted", "index_rebuilt", "lexical_index_rebuilt", "lexical_index_refused",
+    "quality_not_recorded", "snapshot_refused",
 )  # fmt: skip
 REFUSALS = ("not_ready", "too_many_reads", "too_many_streams", "too_many_writes")
 """Both counted from the start: of a series that begins with 1, Prometheus sees no increase."""
