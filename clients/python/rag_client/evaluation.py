@@ -28,12 +28,13 @@ class EvaluationProgress:
 
 @dataclass(frozen=True, slots=True)
 class QueryScores:
-    """Scores of one query at the largest cutoff, and what was found, best first."""
+    """Scores of one query at the largest cutoff, what was found, best first, and its seconds there."""
 
     query_id: str
     ndcg: float
     recall: float
     doc_ids: tuple[str, ...]
+    latency: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,10 @@ def _event(response: pb.EvaluateRetrievalResponse) -> evaluation.EvaluationEvent
             return evaluation.EvaluationProgress(response.progress.done, response.progress.received)
         case "query":
             query = response.query
-            return evaluation.QueryScores(query.query_id, query.ndcg, query.recall, tuple(query.doc_ids))
+            latency = query.latency.ToTimedelta().total_seconds()
+            return evaluation.QueryScores(
+                query.query_id, query.ndcg, query.recall, tuple(query.doc_ids), latency
+            )
         case "report":
             return _report(response.report)
     return None

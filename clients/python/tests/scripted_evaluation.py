@@ -33,6 +33,7 @@ class ScriptedEvaluation(evaluation_service_pb2_grpc.EvaluationServiceServicer):
                 scores = pb.QueryScores(query_id=query.query_id, recall=len(query.text) / 10)
                 scores.doc_ids.extend(query.relevance)
                 scores.ndcg = max(query.relevance.values())
+                scores.latency.FromMilliseconds(count)
                 yield pb.EvaluateRetrievalResponse(query=scores)
             yield pb.EvaluateRetrievalResponse(progress=pb.EvaluationProgress(done=count, received=count))
         yield pb.EvaluateRetrievalResponse()  # as from a newer server

@@ -40,7 +40,7 @@ def labelled(count: int, text: str = "why?") -> list[LabelledQuery]:
 def test_a_run_yields_scores_progress_and_last_the_report(server: ScriptedServer, ask: Asks) -> None:
     events = ask("evaluate_retrieval", labelled(3), cutoffs=[10, 20], collection="c", mode="lexical")
     scores = [each for each in events if isinstance(each, QueryScores)]
-    assert scores[2] == QueryScores("q2", 2.0, 0.4, ("d",))
+    assert scores[2] == QueryScores("q2", 2.0, 0.4, ("d",), 0.003)
     assert EvaluationProgress(3, 3) in events
     assert events[-1] == RetrievalReport(
         query_count=3,
