@@ -61,11 +61,15 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A sentence that a judge shall weigh against passages. `question` is what it answers, "" if unknown."""
+    """A sentence that a judge shall weigh against passages.
+
+    `question` is what it answers, `language` an ISO 639-1 code; both are "" where nobody knows.
+    """
 
     text: str
     contexts: Sequence[str]
     question: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rag_grpc.core.answers import Statement, Support
 from rag_grpc.core.hashing import canonical_metadata, content_hash, embedding_key
 from rag_grpc.core.model_ports import TokenBudget, Tokenizer
 from rag_grpc.core.models import (
@@ -102,6 +103,28 @@ class WordReranker:
             common = sum(word in wanted for word in words)
             scores[place] = common / (len(words) + 1) - len(words) / 1e6
         return scores
+
+
+@dataclass
+class WordJudge:
+    """Weighs a sentence by the share of its words that a context has: the best context counts."""
+
+    name: str = "words"
+    max_batch: int = 4
+    asked: list[tuple[Statement, ...]] = field(default_factory=list)
+    """What it was asked, for tests to look at."""
+
+    def weigh(self, statements: Sequence[Statement]) -> list[Support]:
+        self.asked.append(tuple(statements))
+        return [self._support(each) for each in statements]
+
+    def _support(self, statement: Statement) -> Support:
+        words = set(statement.text.casefold().split())
+        shares = [
+            len(words & set(text.casefold().split())) / (len(words) or 1) for text in statement.contexts
+        ]
+        best = max(shares, default=0.0)
+        return Support(best, shares.index(best) if shares else 0)
 
 
 class LineSplitter:

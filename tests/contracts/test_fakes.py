@@ -1,10 +1,18 @@
 """The fakes keep the contracts of what they stand for."""
 
 from rag_grpc.core.metadata import without_nulls
-from rag_grpc.core.model_ports import Embedder, Reranker, Splitter, Tokenizer
+from rag_grpc.core.model_ports import Embedder, Judge, Reranker, Splitter, Tokenizer
 from rag_grpc.core.models import MetadataDict
 from tests.contracts.embedder_contract import EmbedderContract
-from tests.contracts.fakes import JsonCodec, LetterEmbedder, LineSplitter, WordReranker, WordTokenizer
+from tests.contracts.fakes import (
+    JsonCodec,
+    LetterEmbedder,
+    LineSplitter,
+    WordJudge,
+    WordReranker,
+    WordTokenizer,
+)
+from tests.contracts.judge_contract import JudgeContract
 from tests.contracts.reranker_contract import RerankerContract
 from tests.contracts.splitter_contract import SplitterContract
 from tests.contracts.tokenizer_contract import TokenizerContract
@@ -23,6 +31,11 @@ class TestWordTokenizer(TokenizerContract):
 class TestWordReranker(RerankerContract):
     def make_reranker(self) -> Reranker:
         return WordReranker()
+
+
+class TestWordJudge(JudgeContract):
+    def make_judge(self) -> Judge:
+        return WordJudge()
 
 
 class TestLineSplitter(SplitterContract):
