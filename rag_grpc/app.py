@@ -41,7 +41,6 @@ class RunningServer:
 
     grpc_address: str
     http_address: str
-    page: str | None
     store: Store
     catalogue: Catalogue
     health: Health
@@ -85,15 +84,15 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
         # The search threads are ours; BLAS's own would fight them for the same cores.
         stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
         # First to open and last to close, so that it can be asked how the rest is getting on.
-        http = await stack.enter_async_context(parts.sidecar())
+        http_address = await stack.enter_async_context(parts.sidecar())
         stack.push_async_callback(parts.store.close)
         lag = asyncio.create_task(watch_lag(parts.telemetry.lag))
         stack.push_async_callback(_cancelled, lag)
         stack.push_async_callback(parts.embedding.close)
         stack.push_async_callback(parts.reranking.close)
+        stack.push_async_callback(parts.judging.close)
         # Before the queue that waits for them: what is asked of a model far away may hang.
         stack.push_async_callback(asyncio.to_thread, parts.models.close)
-        stack.push_async_callback(parts.desk.close)
         server, chain = parts.server()
         ending = Ending(settings.drain_pause, settings.grace)
         grpc_address = await stack.enter_async_context(
@@ -101,17 +100,10 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
                 server, settings.listen, chain=chain, health=parts.health, drain=parts.drain, ending=ending
             )
         )
-        log.info(
-            "listening",
-            grpc_address=grpc_address,
-            http_address=http.address,
-            page=http.page,
-            version=__version__,
-        )
+        log.info("listening", grpc_address=grpc_address, http_address=http_address, version=__version__)
         yield RunningServer(
             grpc_address=grpc_address,
-            http_address=http.address,
-            page=http.page,
+            http_address=http_address,
             store=parts.store,
             catalogue=parts.catalogue,
             health=parts.health,

@@ -10,23 +10,23 @@ that the event loop answers meanwhile that the server is not ready yet.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Final, TypeVar
 
 import structlog
 
-from rag_grpc.core.model_ports import Embedder, Reranker
+from rag_grpc.analyzers.snowball import SnowballAnalyzer
+from rag_grpc.core.analysis import Analyzer
+from rag_grpc.core.model_ports import Embedder, Judge, Reranker
 from rag_grpc.embedders.caching import CachingEmbedder
 from rag_grpc.embedders.mock import MockEmbedder
-from rag_grpc.environment import Secret, SettingsFault, flag, one_of, share, text, url, whole
+from rag_grpc.environment import SettingsFault, flag, one_of, share, text, url, whole
+from rag_grpc.judge_choice import JudgeChoice
+from rag_grpc.model_making import Loading, ModelMaking, kind_of
 from rag_grpc.model_spec import ModelSpec
 from rag_grpc.onnx_models.folder import ModelFault
 from rag_grpc.settings import Settings
@@ -37,9 +37,6 @@ T = TypeVar("T")
 
 EMBEDDERS: dict[str, Callable[[], Embedder]] = {"mock": MockEmbedder}
 """Embedders that a setting names by their name alone."""
-
-_EXTRAS: Final = {"fastembed": ("onnxruntime", "tokenizers"), "openai": ("openai",)}
-"""The extra of each kind of adapter has its name; these are the packages that are imported."""
 
 _USE: Final = {"query_prefix": text, "passage_prefix": text, "dense_weight": share}
 _ONNX_OPTIONS: Final = {"file": text, "max_tokens": whole(8, 1_000_000)}
@@ -61,53 +58,49 @@ _OPENAI_OPTIONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Loading:
-    """A model that has to be read: the setting that names it, its name there, and what reads it."""
-
-    variable: str
-    name: str
-    load: Callable[[], None]
-
-    def __call__(self) -> None:
-        try:
-            self.load()
-        except ModelFault as fault:
-            raise SettingsFault([f"{self.variable}: {self.name}: {fault}"]) from fault
-
-
 class ModelSet:
-    """The embedders and re-rankers of a server by the names that settings give them, the default first."""
+    """The models of a server by the names that settings give them, the default of each kind first."""
 
-    def __init__(self, settings: Settings, *, counted: Callable[[bool], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        counted: Callable[[bool], None] = lambda _: None,
+        analyzer: Analyzer | None = None,
+    ) -> None:
         """Make what the settings name. `counted` is told of each query whether its embedding was cached.
+
+        `analyzer` takes texts apart for those who compare words; without it they get one of their own.
 
         Raises SettingsFault with all that is wrong.
         """
         self.embedders: dict[str, Embedder] = {}
         self.rerankers: dict[str, Reranker] = {}
+        self.judges: dict[str, Judge] = {}
         self._settings = settings
         self._counted = counted
-        self._loads: list[_Loading] = []
-        self._closes: list[Callable[[], None]] = []
+        self._making = ModelMaking(settings)
         self._faults: list[str] = []
         for each in settings.embedders:
             self._add("RAG_EMBEDDERS", each, self._embedder, self.embedders)
         for each in settings.rerankers:
             self._add("RAG_RERANKERS", each, self._reranker, self.rerankers)
+        choice = JudgeChoice(self._making, analyzer or SnowballAnalyzer())
+        for each in settings.judges:
+            self._add("RAG_JUDGES", each, choice.make, self.judges)
         if self._faults:
             raise SettingsFault(self._faults)
 
     async def load(self) -> None:
         """Load all models, one after the other, in a thread. Raises SettingsFault."""
-        for each in self._loads:
+        for each in self._making.loads:
             began = time.monotonic()
             await _in_thread(each, f"load-{each.name}")
             log.info("model_loaded", name=each.name, seconds=round(time.monotonic() - began, 3))
 
     def close(self) -> None:
         """End what models are asked for just now, and their threads. Blocks."""
-        for close in self._closes:
+        for close in self._making.closes:
             close()
 
     def _add(self, variable: str, text: str, make: Callable[[ModelSpec], T], into: dict[str, T]) -> None:
@@ -124,13 +117,13 @@ class ModelSet:
             if spec.kind not in EMBEDDERS:
                 raise ValueError(f"there is no {spec.kind!r}; there is {', '.join(EMBEDDERS)}")
             return EMBEDDERS[spec.kind]()
-        made = _one_of(spec, {"fastembed": self._fastembed, "openai": self._openai})(spec)
+        made = kind_of(spec, {"fastembed": self._fastembed, "openai": self._openai})(spec)
         if not self._settings.query_cache_bytes:
             return made
         return CachingEmbedder(made, max_bytes=self._settings.query_cache_bytes, counted=self._counted)
 
     def _reranker(self, spec: ModelSpec) -> Reranker:
-        return _one_of(spec, {"fastembed": self._cross_encoder})(spec)
+        return kind_of(spec, {"fastembed": self._cross_encoder})(spec)
 
     def _fastembed(self, spec: ModelSpec) -> Embedder:
         from rag_grpc.embedders.fastembed import (  # noqa: PLC0415 # of an extra
@@ -138,10 +131,10 @@ class ModelSet:
             FastembedEmbedder,
         )
 
-        options = EmbedderOptions(threads=self._threads(), **spec.read(_FASTEMBED_OPTIONS))
+        options = EmbedderOptions(threads=self._making.threads(), **spec.read(_FASTEMBED_OPTIONS))
         embedder = FastembedEmbedder(spec.name, spec.target, options, cache=self._settings.model_cache)
         embedder.check()
-        self._loads.append(_Loading("RAG_EMBEDDERS", spec.name, embedder.load))
+        self._making.loads.append(Loading("RAG_EMBEDDERS", spec.name, embedder.load))
         return embedder
 
     def _cross_encoder(self, spec: ModelSpec) -> Reranker:
@@ -152,11 +145,11 @@ class ModelSet:
 
         settings = self._settings
         options = CrossEncoderOptions(
-            threads=self._threads(), timeout=settings.rerank_timeout, **spec.read(_ONNX_OPTIONS)
+            threads=self._making.threads(), timeout=settings.rerank_timeout, **spec.read(_ONNX_OPTIONS)
         )
         reranker = CrossEncoderReranker(spec.name, spec.target, options, cache=settings.model_cache)
         reranker.check()
-        self._loads.append(_Loading("RAG_RERANKERS", spec.name, reranker.load))
+        self._making.loads.append(Loading("RAG_RERANKERS", spec.name, reranker.load))
         return reranker
 
     def _openai(self, spec: ModelSpec) -> Embedder:
@@ -167,7 +160,7 @@ class ModelSet:
         )
 
         settings, given = self._settings, spec.read(_OPENAI_OPTIONS)
-        base_url, api_key = self._place(given)
+        base_url, api_key = self._making.place(given)
         usual = KNOWN_DIMENSIONS.get(spec.target)
         dimension = given.pop("dimension", usual)
         if dimension is None:
@@ -185,43 +178,13 @@ class ModelSet:
                 **given,
             ),
         )
-        self._closes.append(embedder.close)
+        self._making.closes.append(embedder.close)
         return embedder
-
-    def _place(self, given: dict[str, Any]) -> tuple[str, str]:
-        """Say where a model is served, and with what key: each key is for the place that it was given for."""
-        file: Path | None = given.pop("api_key_file", None)
-        if "base_url" in given:
-            key = _key(file) if file else ""
-            return given.pop("base_url"), key
-        place, key = self._settings.openai_base_url, self._settings.openai_api_key
-        if file:
-            key = _key(file)
-        if not key and urlsplit(place).hostname == "api.openai.com":
-            raise ValueError("RAG_OPENAI_API_KEY is not set, without which OpenAI answers nothing")
-        return place, key
-
-    def _threads(self) -> int:
-        return self._settings.model_threads or max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def check_settings(settings: Settings) -> None:
     """Raise SettingsFault where settings name models that are not there. Loads none."""
     ModelSet(settings).close()
-
-
-def _one_of(spec: ModelSpec, kinds: Mapping[str, Callable[[ModelSpec], T]]) -> Callable[[ModelSpec], T]:
-    """Find what makes a kind of adapter, and whether what it imports is installed."""
-    if spec.kind not in kinds or not spec.target:
-        example = f"{spec.name}={next(iter(kinds))}:TARGET"
-        raise ValueError(f"there is no kind {spec.kind!r}; there is {', '.join(kinds)}: {example}")
-    missing = [each for each in _EXTRAS[spec.kind] if importlib.util.find_spec(each) is None]
-    if missing:
-        raise ValueError(
-            f"{', '.join(missing)} is not installed, which the kind {spec.kind!r} needs:"
-            f" pip install 'rag-grpc[{spec.kind}]'"
-        )
-    return kinds[spec.kind]
 
 
 async def _in_thread(work: Callable[[], None], name: str) -> None:
@@ -248,10 +211,3 @@ async def _in_thread(work: Callable[[], None], name: str) -> None:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     await done
-
-
-def _key(file: Path) -> Secret:
-    try:
-        return Secret(file.read_text("utf-8").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the key cannot be read from {str(file)!r}: {type(error).__name__}") from None

@@ -58,7 +58,7 @@ class ModelSpec:
         values = {}
         for option, text in self.options.items():
             if option not in parsers:
-                raise ValueError(f"there is no option {option!r}; there is {', '.join(parsers)}")
+                raise ValueError(f"there is no option {option!r}; there is {', '.join(parsers) or 'none'}")
             try:
                 values[option] = parsers[option](text)
             except ValueError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import grpc
 import prometheus_client
@@ -22,6 +21,7 @@ from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.index_recall import IndexMeasuring
 from rag_grpc.core.ingestion import Ingestion
+from rag_grpc.core.judging import Judging
 from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.ports import Store
@@ -49,27 +49,10 @@ from rag_grpc.rpc.interceptors.base import Chain
 from rag_grpc.rpc.interceptors.call import Work
 from rag_grpc.rpc.retrieval_servicer import RetrievalServicer
 from rag_grpc.settings import Settings
-from rag_grpc.sidecar.asking import Asking
-from rag_grpc.sidecar.desk import Desk
-from rag_grpc.sidecar.guard import Guard, is_loopback
-from rag_grpc.sidecar.history import History
-from rag_grpc.sidecar.loop_line import LoopLine
-from rag_grpc.sidecar.overview import Installed, Overview
-from rag_grpc.sidecar.page import Page
-from rag_grpc.sidecar.probes import Probes
-from rag_grpc.sidecar.routes import Routes
-from rag_grpc.sidecar.server import running_sidecar
+from rag_grpc.sidecar import running_sidecar
 from rag_grpc.splitters.structure import StructureSplitter
 from rag_grpc.store_choice import make_store
 from rag_grpc.telemetry import PrometheusTelemetry, StoreCollector
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAddress:
-    """Where HTTP is served, as HOST:PORT, and where people look at the page, None where it is off."""
-
-    address: str
-    page: str | None
 
 
 class Parts:
@@ -86,13 +69,14 @@ class Parts:
         self.telemetry = PrometheusTelemetry(self.registry, version=__version__, store=settings.store)
         self.codec = StructCodec()
         self.analyzer = SnowballAnalyzer()
-        self.models = ModelSet(settings, counted=self.telemetry.query_embedding)
+        self.models = ModelSet(settings, counted=self.telemetry.query_embedding, analyzer=self.analyzer)
         self.embedders = self.models.embedders
         self.store = store or make_store(
             settings, codec=self.codec, telemetry=self.telemetry, analyzer=self.analyzer
         )
         self.embedding = EmbeddingQueue(self.embedders, self.telemetry)
         self.reranking = Reranking(self.models.rerankers, self.telemetry)
+        self.judging = Judging(self.models.judges, self.telemetry)
         self.budget = ByteBudget(settings.ingest_budget_bytes)
         self.drain = Drain()
         self.health = Health(self.store, edge.SERVICES)
@@ -105,9 +89,6 @@ class Parts:
         self.records = QualityRecords(
             scoreboard=self.gauges, log=self.store.quality, telemetry=self.telemetry
         )
-        self.retrieval = self._retrieval(self.precedence)
-        self.line = LoopLine()
-        self.desk = Desk(self.line, not_ready=self._refusal, telemetry=self.telemetry, registry=self.registry)
 
     def server(self) -> tuple[grpc.aio.Server, Chain]:
         """Make the gRPC server over the use cases."""
@@ -136,36 +117,13 @@ class Parts:
         return server, chain
 
     @asynccontextmanager
-    async def sidecar(self) -> AsyncIterator[HttpAddress]:
+    async def sidecar(self) -> AsyncIterator[str]:
         """Serve HTTP and give the address with its real port."""
         host, port = split_address(self.settings.http_listen)
-        routes = Probes(self.line, registry=self.registry, not_ready=self.health.reason).routes()
-        page = self._page(host) if self._shows_page(host) else None
-        if page is not None:
-            routes |= page.routes()
-        tick = page.tick if page is not None else lambda: None
-        async with running_sidecar(host, port, routes=Routes(routes), tick=tick) as sidecar:
-            address = f"{self.settings.http_listen.rpartition(':')[0]}:{sidecar.address[1]}"
-            yield HttpAddress(address, f"http://{address}/" if page is not None else None)
-
-    def _shows_page(self, host: str) -> bool:
-        wanted = self.settings.page
-        return wanted == "on" or (wanted == "auto" and is_loopback(host))
-
-    def _page(self, host: str) -> Page:
-        installed = Installed(
-            version=__version__,
-            store=self.store.name,
-            embedders=self.embedders,
-            rerankers=tuple(self.models.rerankers),
-            generators=(),
-        )
-        return Page(
-            Guard(host, self.settings.page_hosts),
-            overview=Overview(self.line, installed=installed, store=self.store, reason=self.health.reason),
-            history=History(self.registry),
-            asking=Asking(self.desk, retrieval=self.retrieval, codec=self.codec, limits=self.limits),
-        )
+        async with running_sidecar(
+            host, port, registry=self.registry, not_ready=self.health.reason
+        ) as sidecar:
+            yield f"{self.settings.http_listen.rpartition(':')[0]}:{sidecar.address[1]}"
 
     def _servicers(self) -> edge.Servicers:
         limits, splitter = self.limits, StructureSplitter()
@@ -174,7 +132,12 @@ class Parts:
             store=self.store, workshop=workshop, lanes=self.lanes, embedding=self.embedding
         )
         info = ServerInfo(
-            __version__, self.store.name, tuple(self.embedders.values()), tuple(self.models.rerankers), limits
+            version=__version__,
+            store=self.store.name,
+            embedders=tuple(self.embedders.values()),
+            rerankers=tuple(self.models.rerankers),
+            judges=tuple(self.models.judges),
+            limits=limits,
         )
         return edge.Servicers(
             collection=CollectionServicer(
@@ -197,7 +160,7 @@ class Parts:
                 ingestion=self._ingestion(splitter), budget=self.budget, drain=self.drain, limits=limits
             ),
             retrieval=RetrievalServicer(
-                retrieval=self.retrieval,
+                retrieval=self._retrieval(self.precedence),
                 reading=Reading(store=self.store, limits=limits),
                 catalogue=self.catalogue,
                 limits=limits,

@@ -68,7 +68,7 @@ class Telemetry(Protocol):
         """Record how long a stage of a write or a query took."""
 
     def batch(self, kind: str, size: int) -> None:
-        """Record how many items were worked on together: "write", "search", "embed" or "rerank"."""
+        """Record how many items were worked on together: "write", "search", "embed", "rerank", "judge"."""
 
     def turned_away(self, reason: str) -> None:
         """Count a call or an item that was refused for want of room or readiness."""

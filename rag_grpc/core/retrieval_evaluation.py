@@ -38,13 +38,12 @@ class LabelledQuery:
 
 @dataclass(frozen=True, slots=True)
 class QueryScores:
-    """Scores of one query at the largest cutoff, what it found, best first, and its time in seconds."""
+    """Scores of one query at the largest cutoff, and what it found, best first."""
 
     query_id: str
     ndcg: float
     recall: float
     doc_ids: tuple[str, ...]
-    latency: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +134,12 @@ class EvaluationRun:
                 raise error.of_part(
                     f"query {query.query_id!r}", prefix="template.", metadata={"query_id": query.query_id}
                 ) from error
-            seconds = perf_counter() - begin
-        self._seconds.append(seconds)
+            self._seconds.append(perf_counter() - begin)
         found = tuple(hit.doc_id for hit in result.hits)
         scores = score_ranking(found, query.relevance, self._cutoffs)
         self._means.add(scores)
         at_largest = scores.cutoffs[self._largest]
-        return QueryScores(query.query_id, at_largest.ndcg, at_largest.recall, found, seconds)
+        return QueryScores(query.query_id, at_largest.ndcg, at_largest.recall, found)
 
     async def finish(self) -> RetrievalReport:
         """Make the report, and record it. Raises InvalidField where there was no query."""

@@ -22,13 +22,15 @@ from ragapi.v1.health_service_pb2_grpc import HealthServiceServicer
 class ServerInfo:
     """What runs here: the release, the store's name, models with the default first, the limits.
 
-    Re-rankers are known by name. Embedders tell the rest when they are asked, for they may be loading still.
+    Re-rankers and judges are known by name. Embedders tell the rest when they are asked, for they may be
+    loading still.
     """
 
     version: str
     store: str
     embedders: Sequence[Embedder]
     rerankers: Sequence[str]
+    judges: Sequence[str]
     limits: Limits
 
 
@@ -56,5 +58,6 @@ class ServerHealthServicer(HealthServiceServicer):
             store=info.store,
             embedders=[embedder_to_proto(embedder) for embedder in info.embedders],
             rerankers=info.rerankers,
+            judges=info.judges,
             limits=limits_to_proto(info.limits),
         )

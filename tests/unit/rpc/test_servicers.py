@@ -416,13 +416,13 @@ async def test_collections_are_made_shown_listed_and_removed(house: House) -> No
 
 
 async def test_the_server_says_what_it_is() -> None:
-    info = ServerInfo("1.2.3", "memory", [MockEmbedder()], ["cross"], Limits())
+    info = ServerInfo("1.2.3", "memory", [MockEmbedder()], ["cross"], ["words"], Limits())
     servicer = ServerHealthServicer(info=info)
     pong = await servicer.Ping(health_service_pb2.PingRequest(), CONTEXT)
     assert (pong.status, pong.message) == ("ok", "pong")
     told = await servicer.GetServerInfo(health_service_pb2.GetServerInfoRequest(), CONTEXT)
     assert (told.version, told.store, told.embedders[0].name) == ("1.2.3", "memory", "mock")
-    assert list(told.rerankers) == ["cross"]
+    assert (list(told.rerankers), list(told.judges)) == (["cross"], ["words"])
     assert told.limits.max_top_k == Limits().max_top_k
 
 
