@@ -52,4 +52,5 @@ def tune_allocator(processors: int) -> bool:
         _MMAP_THRESHOLD: LARGE_BYTES,
         _TRIM_THRESHOLD: FREE_BYTES,
     }
-    return all([mallopt(number, value) == 1 for number, value in chosen.items()])
+    taken = [mallopt(number, value) == 1 for number, value in chosen.items()]
+    return all(taken)

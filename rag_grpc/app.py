@@ -41,6 +41,7 @@ class RunningServer:
 
     grpc_address: str
     http_address: str
+    page: str | None
     store: Store
     catalogue: Catalogue
     health: Health
@@ -84,7 +85,7 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
         # The search threads are ours; BLAS's own would fight them for the same cores.
         stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
         # First to open and last to close, so that it can be asked how the rest is getting on.
-        http_address = await stack.enter_async_context(parts.sidecar())
+        http = await stack.enter_async_context(parts.sidecar())
         stack.push_async_callback(parts.store.close)
         lag = asyncio.create_task(watch_lag(parts.telemetry.lag))
         stack.push_async_callback(_cancelled, lag)
@@ -93,6 +94,7 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
         stack.push_async_callback(parts.judging.close)
         # Before the queue that waits for them: what is asked of a model far away may hang.
         stack.push_async_callback(asyncio.to_thread, parts.models.close)
+        stack.push_async_callback(parts.desk.close)
         server, chain = parts.server()
         ending = Ending(settings.drain_pause, settings.grace)
         grpc_address = await stack.enter_async_context(
@@ -100,10 +102,17 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
                 server, settings.listen, chain=chain, health=parts.health, drain=parts.drain, ending=ending
             )
         )
-        log.info("listening", grpc_address=grpc_address, http_address=http_address, version=__version__)
+        log.info(
+            "listening",
+            grpc_address=grpc_address,
+            http_address=http.address,
+            page=http.page,
+            version=__version__,
+        )
         yield RunningServer(
             grpc_address=grpc_address,
-            http_address=http_address,
+            http_address=http.address,
+            page=http.page,
             store=parts.store,
             catalogue=parts.catalogue,
             health=parts.health,

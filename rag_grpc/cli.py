@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rag_grpc import __version__
-from rag_grpc.environment import SettingsFault, variable
+from rag_grpc.environment import SettingsFault, together, variable
 from rag_grpc.settings import Settings, load
 
 OK = 0
@@ -58,15 +58,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_config(settings: Settings, unknown: Sequence[str]) -> int:
-    from rag_grpc.model_set import check_settings  # noqa: PLC0415 # `health` needs none of what it imports
+    from rag_grpc.canary_file import canary_file  # noqa: PLC0415 # `health` needs none of what these import
+    from rag_grpc.model_set import check_settings  # noqa: PLC0415
 
-    check_settings(settings)
+    together(lambda: check_settings(settings), lambda: canary_file(settings))
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if field.metadata["secret"]:
             value = "***" if value else ""
         elif isinstance(value, tuple):
             value = ",".join(value)
+        elif value is None:
+            value = ""
         print(f"{variable(field)}={value}")
     for name in unknown:
         print(f"{name}: there is no such setting; it is ignored", file=sys.stderr)

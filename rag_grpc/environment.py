@@ -54,6 +54,18 @@ def setting(default: Any, parse: Parser, meaning: str, *, secret: bool = False) 
     )
 
 
+def together(*checks: Callable[[], object]) -> None:
+    """Run checks of settings, all of them. Raises SettingsFault with the faults of all that raised it."""
+    faults: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except SettingsFault as fault:
+            faults += fault.faults
+    if faults:
+        raise SettingsFault(faults)
+
+
 def variable(field: dataclasses.Field[Any]) -> str:
     """Name the variable that sets a field."""
     return PREFIX + field.name.upper()
@@ -125,6 +137,11 @@ def path(value: str) -> Path:
     return Path(value).expanduser()
 
 
+def optional_path(value: str) -> Path | None:
+    """Take a path, or none."""
+    return path(value) if value else None
+
+
 def address(value: str) -> str:
     """Take HOST:PORT; IPv6 hosts stand in brackets, port 0 means any that is free."""
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):([0-9]{1,5})", value)
@@ -137,6 +154,15 @@ def split_address(value: str) -> tuple[str, int]:
     """Take an address apart: host without brackets, port."""
     host, _, port = value.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    """Take names of hosts with commas between them, without ports; none for an empty value."""
+    names = tuple(name.strip().lower() for name in value.split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name):
+            raise ValueError(f"{name!r} is no name of a host; write rag.example.org, without a port")
+    return names
 
 
 def one_of(*choices: str) -> Parser:

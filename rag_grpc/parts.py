@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import grpc
 import prometheus_client
@@ -49,10 +50,27 @@ from rag_grpc.rpc.interceptors.base import Chain
 from rag_grpc.rpc.interceptors.call import Work
 from rag_grpc.rpc.retrieval_servicer import RetrievalServicer
 from rag_grpc.settings import Settings
-from rag_grpc.sidecar import running_sidecar
+from rag_grpc.sidecar.asking import Asking
+from rag_grpc.sidecar.desk import Desk
+from rag_grpc.sidecar.guard import Guard, is_loopback
+from rag_grpc.sidecar.history import History
+from rag_grpc.sidecar.loop_line import LoopLine
+from rag_grpc.sidecar.overview import Installed, Overview
+from rag_grpc.sidecar.page import Page
+from rag_grpc.sidecar.probes import Probes
+from rag_grpc.sidecar.routes import Routes
+from rag_grpc.sidecar.server import running_sidecar
 from rag_grpc.splitters.structure import StructureSplitter
 from rag_grpc.store_choice import make_store
 from rag_grpc.telemetry import PrometheusTelemetry, StoreCollector
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAddress:
+    """Where HTTP is served, as HOST:PORT, and where people look at the page, None where it is off."""
+
+    address: str
+    page: str | None
 
 
 class Parts:
@@ -89,6 +107,9 @@ class Parts:
         self.records = QualityRecords(
             scoreboard=self.gauges, log=self.store.quality, telemetry=self.telemetry
         )
+        self.retrieval = self._retrieval(self.precedence)
+        self.line = LoopLine()
+        self.desk = Desk(self.line, not_ready=self._refusal, telemetry=self.telemetry, registry=self.registry)
 
     def server(self) -> tuple[grpc.aio.Server, Chain]:
         """Make the gRPC server over the use cases."""
@@ -117,13 +138,36 @@ class Parts:
         return server, chain
 
     @asynccontextmanager
-    async def sidecar(self) -> AsyncIterator[str]:
+    async def sidecar(self) -> AsyncIterator[HttpAddress]:
         """Serve HTTP and give the address with its real port."""
         host, port = split_address(self.settings.http_listen)
-        async with running_sidecar(
-            host, port, registry=self.registry, not_ready=self.health.reason
-        ) as sidecar:
-            yield f"{self.settings.http_listen.rpartition(':')[0]}:{sidecar.address[1]}"
+        routes = Probes(self.line, registry=self.registry, not_ready=self.health.reason).routes()
+        page = self._page(host) if self._shows_page(host) else None
+        if page is not None:
+            routes |= page.routes()
+        tick = page.tick if page is not None else lambda: None
+        async with running_sidecar(host, port, routes=Routes(routes), tick=tick) as sidecar:
+            address = f"{self.settings.http_listen.rpartition(':')[0]}:{sidecar.address[1]}"
+            yield HttpAddress(address, f"http://{address}/" if page is not None else None)
+
+    def _shows_page(self, host: str) -> bool:
+        wanted = self.settings.page
+        return wanted == "on" or (wanted == "auto" and is_loopback(host))
+
+    def _page(self, host: str) -> Page:
+        installed = Installed(
+            version=__version__,
+            store=self.store.name,
+            embedders=self.embedders,
+            rerankers=tuple(self.models.rerankers),
+            generators=(),
+        )
+        return Page(
+            Guard(host, self.settings.page_hosts),
+            overview=Overview(self.line, installed=installed, store=self.store, reason=self.health.reason),
+            history=History(self.registry),
+            asking=Asking(self.desk, retrieval=self.retrieval, codec=self.codec, limits=self.limits),
+        )
 
     def _servicers(self) -> edge.Servicers:
         limits, splitter = self.limits, StructureSplitter()
@@ -160,7 +204,7 @@ class Parts:
                 ingestion=self._ingestion(splitter), budget=self.budget, drain=self.drain, limits=limits
             ),
             retrieval=RetrievalServicer(
-                retrieval=self._retrieval(self.precedence),
+                retrieval=self.retrieval,
                 reading=Reading(store=self.store, limits=limits),
                 catalogue=self.catalogue,
                 limits=limits,

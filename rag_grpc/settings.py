@@ -19,7 +19,9 @@ from rag_grpc.environment import (
     SettingsFault,
     address,
     duration,
+    hosts,
     one_of,
+    optional_path,
     path,
     read,
     secret,
@@ -45,7 +47,21 @@ class Settings:
         "Where gRPC is served, as HOST:PORT. Port 0 takes any that is free; the event `listening` names it.",
     )
     http_listen: str = setting(
-        "127.0.0.1:8000", address, "Where /metrics, /healthz and /readyz are served, as HOST:PORT."
+        "127.0.0.1:8000",
+        address,
+        "Where /metrics, /healthz and /readyz are served, and the page for people, as HOST:PORT.",
+    )
+    page: str = setting(
+        "auto",
+        one_of("auto", "on", "off"),
+        "Whether the page is served there, at /. It shows documents to whoever reaches it, so `auto` serves"
+        " it where only this machine does: on 127.0.0.1, [::1] or localhost.",
+    )
+    page_hosts: tuple[str, ...] = setting(
+        "",
+        hosts,
+        "Further names that the page may be asked for by, such as that of a proxy before it, with commas"
+        " between them. It is refused under any other.",
     )
     data_dir: Path = setting(
         "./rag-data",
@@ -105,6 +121,17 @@ class Settings:
     )
     openai_retries: int = setting(
         "3", whole(0, 20), "How often a batch is tried again that was turned away or got no answer."
+    )
+    canary_file: Path | None = setting(
+        "",
+        optional_path,
+        "A file of questions with known answers that the server asks itself at an interval; see"
+        " monitoring.md. Empty means none.",
+    )
+    canary_interval: float = setting(
+        "15m",
+        duration("1s", "24h"),
+        "How long after the beginning of a run of these questions the next one begins.",
     )
     log_format: LogFormat = setting(
         "auto",

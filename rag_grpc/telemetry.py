@@ -32,6 +32,13 @@ STAGE_BUCKETS = (
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
+EVENTS = (
+    "index_compacted", "index_rebuilt", "lexical_index_rebuilt", "lexical_index_refused",
+    "quality_not_recorded", "snapshot_refused",
+)  # fmt: skip
+REFUSALS = ("not_ready", "too_many_reads", "too_many_streams", "too_many_writes")
+"""Both counted from the start: of a series that begins with 1, Prometheus sees no increase."""
+
 TOLD_APART = 50
 """Collections with series of their own, the largest first: a server may have 10,000 of them."""
 
@@ -55,6 +62,10 @@ class PrometheusTelemetry:
         self._events = Counter(
             "rag_events_total", "Rare events, by the names that the log uses.", ("event",), registry=registry
         )
+        for reason in REFUSALS:
+            self._turned_away.labels(reason)
+        for event in EVENTS:
+            self._events.labels(event)
         self._query_embeddings = Counter(
             "rag_query_embeddings_total", "Queries to embed, by whether the embedding was kept from before.",
             ("cached",), registry=registry,

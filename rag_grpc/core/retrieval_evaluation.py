@@ -38,12 +38,13 @@ class LabelledQuery:
 
 @dataclass(frozen=True, slots=True)
 class QueryScores:
-    """Scores of one query at the largest cutoff, and what it found, best first."""
+    """Scores of one query at the largest cutoff, what it found, best first, and its time in seconds."""
 
     query_id: str
     ndcg: float
     recall: float
     doc_ids: tuple[str, ...]
+    latency: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,13 @@ class EvaluationRun:
                 raise error.of_part(
                     f"query {query.query_id!r}", prefix="template.", metadata={"query_id": query.query_id}
                 ) from error
-            self._seconds.append(perf_counter() - begin)
+            seconds = perf_counter() - begin
+        self._seconds.append(seconds)
         found = tuple(hit.doc_id for hit in result.hits)
         scores = score_ranking(found, query.relevance, self._cutoffs)
         self._means.add(scores)
         at_largest = scores.cutoffs[self._largest]
-        return QueryScores(query.query_id, at_largest.ndcg, at_largest.recall, found)
+        return QueryScores(query.query_id, at_largest.ndcg, at_largest.recall, found, seconds)
 
     async def finish(self) -> RetrievalReport:
         """Make the report, and record it. Raises InvalidField where there was no query."""

@@ -25,7 +25,11 @@ def labelled_from_proto(query: pb.LabelledQuery) -> LabelledQuery:
 def scores_to_proto(scores: QueryScores) -> pb.EvaluateRetrievalResponse:
     """Say what one query found."""
     query = pb.QueryScores(
-        query_id=scores.query_id, ndcg=scores.ndcg, recall=scores.recall, doc_ids=scores.doc_ids
+        query_id=scores.query_id,
+        ndcg=scores.ndcg,
+        recall=scores.recall,
+        doc_ids=scores.doc_ids,
+        latency=_duration(scores.latency),
     )
     return pb.EvaluateRetrievalResponse(query=query)
 

@@ -24,10 +24,12 @@ from rag_grpc.rpc.interceptors.base import Chain
 log = structlog.get_logger(__name__)
 
 QUIET = 0.05
-"""Seconds without a new call after which gRPC is stopped. What it has received by then and not handed over
-ends as CANCELLED, which no caller sends again; so callers are first told NOT_READY, and listened to."""
+"""Seconds without a call, and without a new one, after which gRPC is stopped. What it has received by then
+and not handed over ends as CANCELLED, which no caller sends again; so callers are first told NOT_READY, and
+listened to. A call in flight is waited for too: when it is answered, its caller may send the next at once."""
 MOST_QUIET = 1.0
-"""Seconds after which it is stopped all the same: some callers never listen."""
+"""Seconds after the last call of before the drain after which gRPC is stopped all the same: some callers
+never listen."""
 CLEAN_UP = 5.0
 """Seconds that cancelled calls may take to clean up behind themselves."""
 
@@ -68,9 +70,13 @@ async def _end(server: grpc.aio.Server, chain: Chain, health: Health, drain: Dra
     drain.begin()
     # Open Watch streams would use up the whole grace: they never end by themselves.
     health.end_watches()
-    await _quiet(chain, ending)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + ending.grace
     hastened = asyncio.ensure_future(ending.hastened.wait())
-    stopped = asyncio.ensure_future(server.stop(ending.grace))
+    quiet = asyncio.ensure_future(_quiet(chain))
+    await asyncio.wait({hastened, quiet}, timeout=ending.grace, return_when=asyncio.FIRST_COMPLETED)
+    quiet.cancel()
+    stopped = asyncio.ensure_future(server.stop(max(0.0, until - loop.time())))
     await asyncio.wait({hastened, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if not stopped.done():
         await server.stop(None)
@@ -83,11 +89,14 @@ async def _end(server: grpc.aio.Server, chain: Chain, health: Health, drain: Dra
         log.warning("calls_abandoned", seconds=CLEAN_UP)
 
 
-async def _quiet(chain: Chain, ending: Ending) -> None:
-    """Wait until callers have heard that they should go elsewhere."""
+async def _quiet(chain: Chain) -> None:
+    """Wait for the calls in flight, and until callers have heard that they should go elsewhere."""
+    await chain.idle()
     loop = asyncio.get_running_loop()
-    until = loop.time() + min(MOST_QUIET, ending.grace)
+    until = loop.time() + MOST_QUIET
     arrived = -1
-    while arrived != chain.arrived and loop.time() < until and not ending.hastened.is_set():
+    while arrived != chain.arrived and loop.time() < until:
+        # What arrives meanwhile is refused, so that the chain is soon idle again.
+        await chain.idle()
         arrived = chain.arrived
         await asyncio.sleep(QUIET)

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from rag_grpc.app import RunningServer, running_server
 from rag_grpc.rpc.server import SERVICES
 from rag_grpc.settings import Settings
+from rag_grpc.sidecar.server import MAX_CONNECTIONS
 from ragapi.v1 import ingestion_service_pb2 as ingestion
 from ragapi.v1 import ingestion_service_pb2_grpc, retrieval_service_pb2_grpc, types_pb2
 from ragapi.v1 import retrieval_service_pb2 as retrieval
@@ -200,11 +201,14 @@ async def test_reflection_describes_all_that_it_lists(channel: grpc.aio.Channel,
     assert await stream.code() is grpc.StatusCode.OK
 
 
-async def test_the_sidecar_answers_three_paths(server: RunningServer) -> None:
+async def test_the_sidecar_answers_machines(server: RunningServer) -> None:
     assert (await get(server, "/healthz")).text == "ok\n"
     assert (await get(server, "/readyz?verbose=1")).status == 200
-    assert (await get(server, "/")).status == 404
-    assert (await get(server, "/metrics", method="POST")).status == 501
+    missing = await get(server, "/nothing")
+    assert (missing.status, missing.text) == (404, "there are /, /healthz, /metrics and /readyz\n")
+    for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        refused = await get(server, "/metrics", method=method)
+        assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD"), method
     head = await get(server, "/metrics", method="HEAD")
     assert (head.status, head.text) == (200, "")
     assert int(head.headers["Content-Length"]) > 1000
@@ -217,7 +221,7 @@ async def test_the_sidecar_answers_three_paths(server: RunningServer) -> None:
 
 async def test_a_silent_crowd_does_not_keep_others_from_the_sidecar_for_long(server: RunningServer) -> None:
     host, port = server.http_address.split(":")
-    crowd = [await asyncio.open_connection(host, int(port)) for _ in range(20)]
+    crowd = [await asyncio.open_connection(host, int(port)) for _ in range(MAX_CONNECTIONS + 4)]
     for _, writer in crowd:
         writer.close()
         await writer.wait_closed()

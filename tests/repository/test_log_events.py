@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rag_grpc.telemetry import EVENTS as EVENTS_COUNTED
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
 ROW = re.compile(
@@ -61,6 +63,10 @@ def test_what_is_counted_is_documented_beside_its_metric(where: str, event: ast.
     assert isinstance(event, ast.Constant), where
     row = next(line for line in METRICS.splitlines() if "`rag_events_total`" in line)
     assert f"`{event.value!s}`" in row, where
+
+
+def test_what_is_counted_is_counted_from_the_start() -> None:
+    assert {event.value for _, event in counted() if isinstance(event, ast.Constant)} == set(EVENTS_COUNTED)
 
 
 def test_nothing_is_documented_that_is_not_there() -> None:

@@ -64,6 +64,23 @@ def test_check_config_tells_all_faults(
     assert [line.split(":")[0] for line in said.err.splitlines()] == ["RAG_STORE", "RAG_GRACE"]
 
 
+def test_check_config_tells_faults_of_models_and_of_the_canary_s_file_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "canary.jsonl").write_text('{"query": "q", "relevance": {"a": 1}}\n{}\n{"query": 1}\n')
+    monkeypatch.setenv("RAG_CANARY_FILE", "canary.jsonl")
+    monkeypatch.setenv("RAG_EMBEDDERS", "nobody")
+    assert main(["check-config"]) == 1
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first.startswith("RAG_EMBEDDERS: ")
+    assert second.startswith("RAG_CANARY_FILE: line 2: ")
+    assert third.startswith("RAG_CANARY_FILE: line 3: ")
+    (tmp_path / "canary.jsonl").write_text('{"query": "q", "relevance": {"a": 1}}\n')
+    monkeypatch.delenv("RAG_EMBEDDERS")
+    assert main(["check-config"]) == 0
+    assert "RAG_CANARY_FILE=canary.jsonl\nRAG_CANARY_INTERVAL=900.0\n" in capsys.readouterr().out
+
+
 def test_check_config_knows_which_embedders_there_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,8 @@ from google.protobuf import descriptor_pb2, wrappers_pb2
 from ragapi.v1 import (
     collection_service_pb2,
     collection_service_pb2_grpc,
+    evaluation_service_pb2,
+    evaluation_service_pb2_grpc,
     health_service_pb2,
     health_service_pb2_grpc,
     ingestion_service_pb2,
@@ -28,6 +30,7 @@ STUBS: tuple[tuple[Any, Any], ...] = (
     (collection_service_pb2, collection_service_pb2_grpc.CollectionServiceStub),
     (ingestion_service_pb2, ingestion_service_pb2_grpc.IngestionServiceStub),
     (retrieval_service_pb2, retrieval_service_pb2_grpc.RetrievalServiceStub),
+    (evaluation_service_pb2, evaluation_service_pb2_grpc.EvaluationServiceStub),
     (health_service_pb2, health_service_pb2_grpc.HealthServiceStub),
 )
 """The module of each service with its stub class, which serves sync and asyncio channels alike."""
@@ -58,6 +61,9 @@ TIMEOUTS: dict[str, float] = {
     "StreamIngestDocuments": math.inf,
     "UpdateMetadata": 30,
     "DeleteDocuments": 300,
+    "EvaluateRetrieval": math.inf,
+    "EvaluateFaithfulness": 300,
+    "MeasureIndexRecall": 300,
 }
 """Seconds that a call may take, its retries and waits included. The streams have no end that could be known
 before; a dead connection is noticed by keepalive."""

@@ -8,7 +8,7 @@ server's to decide, and what it lacks it refuses by name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from google.protobuf import wrappers_pb2
 
@@ -41,6 +41,29 @@ class Call(Generic[T]):
     method: str
     request: Message
     read: Callable[[Any], T]
+
+
+class Packer(Protocol):
+    """Packs what a caller streams into messages."""
+
+    def add(self, item: Any) -> Message | None:
+        """Take an item; return a message where one is full."""
+
+    def flush(self) -> Message | None:
+        """Return what is left, if anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCall(Generic[T]):
+    """A stream in both directions: its first message, who packs the others, and the reader of each response.
+
+    What `read` makes None of is passed over.
+    """
+
+    method: str
+    first: Message
+    packer: Callable[[], Packer]
+    read: Callable[[Any], T | None]
 
 
 def create_collection(

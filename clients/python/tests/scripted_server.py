@@ -18,12 +18,14 @@ import grpc
 from google.protobuf import any_pb2, wrappers_pb2
 from google.rpc import error_details_pb2, status_pb2
 
+from clients.python.tests.scripted_evaluation import ScriptedEvaluation
 from ragapi.v1 import (
     collection_service_pb2 as collection_pb,
 )
 from ragapi.v1 import (
     collection_service_pb2_grpc,
     errors_pb2,
+    evaluation_service_pb2_grpc,
     health_service_pb2_grpc,
     ingestion_service_pb2_grpc,
     retrieval_service_pb2_grpc,
@@ -91,6 +93,7 @@ BROKEN = Failure(grpc.StatusCode.UNAVAILABLE)
 
 
 class ScriptedServer(
+    ScriptedEvaluation,
     collection_service_pb2_grpc.CollectionServiceServicer,
     ingestion_service_pb2_grpc.IngestionServiceServicer,
     retrieval_service_pb2_grpc.RetrievalServiceServicer,
@@ -314,6 +317,7 @@ def running(
     collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(servicer, server)
     ingestion_service_pb2_grpc.add_IngestionServiceServicer_to_server(servicer, server)
     retrieval_service_pb2_grpc.add_RetrievalServiceServicer_to_server(servicer, server)
+    evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server(servicer, server)
     health_service_pb2_grpc.add_HealthServiceServicer_to_server(servicer, server)
     check = grpc.unary_unary_rpc_method_handler(
         servicer.check,

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from rag_grpc.core.errors import CollectionNotFound, InvalidField, ModelUnavailable, NotReady, RagError
 from rag_grpc.core.limits import Limits
@@ -82,7 +83,7 @@ class Run:
             self.begun[query_id].set_exception(error)
             return
         self.done += 1
-        self.begun[query_id].set_result(QueryScores(query_id, 0.5, 0.25, ("d1", "d2")))
+        self.begun[query_id].set_result(QueryScores(query_id, 0.5, 0.25, ("d1", "d2"), 0.25))
 
     async def finish(self) -> RetrievalReport:
         self.finished = True
@@ -146,7 +147,11 @@ async def test_each_query_is_answered_once_and_the_report_is_last() -> None:
         await made.task
     assert {each.query.query_id for each in taken[:3]} == {"a", "b", "c"}
     assert taken[0].query == pb.QueryScores(
-        query_id=taken[0].query.query_id, ndcg=0.5, recall=0.25, doc_ids=["d1", "d2"]
+        query_id=taken[0].query.query_id,
+        ndcg=0.5,
+        recall=0.25,
+        doc_ids=["d1", "d2"],
+        latency=Duration(nanos=250_000_000),
     )
     report = taken[3].report
     assert (report.query_count, report.mean_average_precision) == (3, 0.6)

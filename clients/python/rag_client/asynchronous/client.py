@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rag_client import requests
 from rag_client.asynchronous.collections import AsyncCollectionCalls
+from rag_client.asynchronous.evaluation import AsyncEvaluationCalls
 from rag_client.asynchronous.ingestion import AsyncIngestionCalls
 from rag_client.asynchronous.retrieval import AsyncRetrievalCalls
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rag_client.models import Pong, ServerInfo
 
 
-class AsyncRagClient(AsyncCollectionCalls, AsyncIngestionCalls, AsyncRetrievalCalls):
+class AsyncRagClient(AsyncCollectionCalls, AsyncIngestionCalls, AsyncRetrievalCalls, AsyncEvaluationCalls):
     """A connection to a rag-grpc server, of one event loop; close it, or use it in an `async with`.
 
     `target` is a gRPC name ("127.0.0.1:50051", "dns:///rag.example:443"). `credentials` make the connection

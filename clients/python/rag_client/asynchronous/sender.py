@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -10,13 +11,24 @@ import grpc
 from rag_client.channel import DEFAULT_TARGET, Terms
 from rag_client.methods import stub_calls
 from rag_client.status import from_rpc_error
+from rag_client.streaming.exchange import AsyncRequests
+from rag_client.streaming.first_status import FirstStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterable,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterable,
+        Mapping,
+        Sequence,
+    )
     from types import TracebackType
 
     from rag_client.models import Page
-    from rag_client.requests import Call
+    from rag_client.requests import Call, StreamCall
 
 T = TypeVar("T")
 P_co = TypeVar("P_co", bound="Page", covariant=True)
@@ -87,6 +99,27 @@ class AsyncSender:
                 yield call.read(response)
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
+        finally:
+            stream.cancel()
+
+    async def _exchange(
+        self, call: StreamCall[T], items: Iterable[Any] | AsyncIterable[Any], timeout: float | None
+    ) -> AsyncGenerator[T]:
+        """Send items, packed, in gRPC's own task, and yield what comes back meanwhile."""
+        requests = AsyncRequests(call, items)
+        stream = self._bound(call.method, timeout)(requests.messages())
+        requests.of(stream)
+        status = FirstStatus(stream)
+        try:
+            async for response in stream:
+                if (value := call.read(response)) is not None:
+                    yield value
+        except (asyncio.CancelledError, grpc.RpcError) as error:
+            if requests.failure is not None:
+                raise requests.failure from None
+            if not isinstance(error, grpc.RpcError):
+                raise
+            raise from_rpc_error(status.error or error) from error
         finally:
             stream.cancel()
 

@@ -10,13 +10,14 @@ import grpc
 from rag_client.channel import DEFAULT_TARGET, Terms
 from rag_client.methods import stub_calls
 from rag_client.status import from_rpc_error
+from rag_client.streaming.exchange import Requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from rag_client.models import Page
-    from rag_client.requests import Call
+    from rag_client.requests import Call, StreamCall
 
 T = TypeVar("T")
 P_co = TypeVar("P_co", bound="Page", covariant=True)
@@ -90,6 +91,22 @@ class BlockingSender:
             for response in stream:
                 yield call.read(response)
         except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            stream.cancel()
+
+    def _exchange(self, call: StreamCall[T], items: Iterable[Any], timeout: float | None) -> Iterator[T]:
+        """Send items, packed, in gRPC's own thread, and yield what comes back meanwhile."""
+        requests = Requests(call, items)
+        stream = self._bound(call.method, timeout)(requests.messages())
+        requests.of(stream)
+        try:
+            for response in stream:
+                if (value := call.read(response)) is not None:
+                    yield value
+        except grpc.RpcError as error:
+            if requests.failure is not None:
+                raise requests.failure from None
             raise from_rpc_error(error) from error
         finally:
             stream.cancel()

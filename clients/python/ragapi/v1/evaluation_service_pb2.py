@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from ragapi.v1 import retrieval_service_pb2 as ragapi_dot_v1_dot_retrieval__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"ragapi/v1/evaluation_service.proto\x12\tragapi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!ragapi/v1/retrieval_service.proto\"\x81\x01\n\x18\x45valuateRetrievalRequest\x12)\n\x08template\x18\x01 \x01(\x0b\x32\x17.ragapi.v1.QueryRequest\x12\x0f\n\x07\x63utoffs\x18\x02 \x03(\r\x12)\n\x07queries\x18\x03 \x03(\x0b\x32\x18.ragapi.v1.LabelledQuery\"\x9d\x01\n\rLabelledQuery\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12:\n\trelevance\x18\x03 \x03(\x0b\x32\'.ragapi.v1.LabelledQuery.RelevanceEntry\x1a\x30\n\x0eRelevanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\xae\x01\n\x19\x45valuateRetrievalResponse\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1d.ragapi.v1.EvaluationProgressH\x00\x12\'\n\x05query\x18\x02 \x01(\x0b\x32\x16.ragapi.v1.QueryScoresH\x00\x12,\n\x06report\x18\x03 \x01(\x0b\x32\x1a.ragapi.v1.RetrievalReportH\x00\x42\x07\n\x05\x65vent\"4\n\x12\x45valuationProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\x10\n\x08received\x18\x02 \x01(\x04\"\xd0\x01\n\x0fRetrievalReport\x12\x13\n\x0bquery_count\x18\x01 \x01(\x04\x12(\n\x07\x63utoffs\x18\x02 \x03(\x0b\x32\x17.ragapi.v1.CutoffScores\x12\x1e\n\x16mean_average_precision\x18\x03 \x01(\x01\x12.\n\x0blatency_p50\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p99\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"u\n\x0c\x43utoffScores\x12\t\n\x01k\x18\x01 \x01(\r\x12\x0e\n\x06recall\x18\x02 \x01(\x01\x12\x11\n\tprecision\x18\x03 \x01(\x01\x12\x0c\n\x04ndcg\x18\x04 \x01(\x01\x12\x17\n\x0freciprocal_rank\x18\x05 \x01(\x01\x12\x10\n\x08hit_rate\x18\x06 \x01(\x01\"N\n\x0bQueryScores\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x0c\n\x04ndcg\x18\x02 \x01(\x01\x12\x0e\n\x06recall\x18\x03 \x01(\x01\x12\x0f\n\x07\x64oc_ids\x18\x04 \x03(\t\"[\n\x1b\x45valuateFaithfulnessRequest\x12-\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1c.ragapi.v1.AnswerWithContext\x12\r\n\x05judge\x18\x02 \x01(\t\"G\n\x11\x41nswerWithContext\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12\x10\n\x08\x63ontexts\x18\x02 \x03(\t\x12\x10\n\x08question\x18\x03 \x01(\t\"]\n\x1c\x45valuateFaithfulnessResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.ragapi.v1.FaithfulnessResult\x12\r\n\x05judge\x18\x02 \x01(\t\"Y\n\x12\x46\x61ithfulnessResult\x12\x14\n\x0c\x66\x61ithfulness\x18\x01 \x01(\x01\x12-\n\tsentences\x18\x02 \x03(\x0b\x32\x1a.ragapi.v1.SentenceSupport\"X\n\x0fSentenceSupport\x12\x1d\n\x04span\x18\x01 \x01(\x0b\x32\x0f.ragapi.v1.Span\x12\x0f\n\x07support\x18\x02 \x01(\x01\x12\x15\n\rcontext_index\x18\x03 \x01(\r\"_\n\x19MeasureIndexRecallRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x13\n\x0bsample_size\x18\x02 \x01(\r\x12\r\n\x05top_k\x18\x03 \x01(\r\x12\n\n\x02\x65\x66\x18\x04 \x01(\r\"T\n\x1aMeasureIndexRecallResponse\x12\x0e\n\x06recall\x18\x01 \x01(\x01\x12\x11\n\trecall_p5\x18\x02 \x01(\x01\x12\x13\n\x0bsample_size\x18\x03 \x01(\r2\xcd\x02\n\x11\x45valuationService\x12\x62\n\x11\x45valuateRetrieval\x12#.ragapi.v1.EvaluateRetrievalRequest\x1a$.ragapi.v1.EvaluateRetrievalResponse(\x01\x30\x01\x12l\n\x14\x45valuateFaithfulness\x12&.ragapi.v1.EvaluateFaithfulnessRequest\x1a\'.ragapi.v1.EvaluateFaithfulnessResponse\"\x03\x90\x02\x01\x12\x66\n\x12MeasureIndexRecall\x12$.ragapi.v1.MeasureIndexRecallRequest\x1a%.ragapi.v1.MeasureIndexRecallResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"ragapi/v1/evaluation_service.proto\x12\tragapi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!ragapi/v1/retrieval_service.proto\"\x81\x01\n\x18\x45valuateRetrievalRequest\x12)\n\x08template\x18\x01 \x01(\x0b\x32\x17.ragapi.v1.QueryRequest\x12\x0f\n\x07\x63utoffs\x18\x02 \x03(\r\x12)\n\x07queries\x18\x03 \x03(\x0b\x32\x18.ragapi.v1.LabelledQuery\"\x9d\x01\n\rLabelledQuery\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12:\n\trelevance\x18\x03 \x03(\x0b\x32\'.ragapi.v1.LabelledQuery.RelevanceEntry\x1a\x30\n\x0eRelevanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\xae\x01\n\x19\x45valuateRetrievalResponse\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1d.ragapi.v1.EvaluationProgressH\x00\x12\'\n\x05query\x18\x02 \x01(\x0b\x32\x16.ragapi.v1.QueryScoresH\x00\x12,\n\x06report\x18\x03 \x01(\x0b\x32\x1a.ragapi.v1.RetrievalReportH\x00\x42\x07\n\x05\x65vent\"4\n\x12\x45valuationProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\x10\n\x08received\x18\x02 \x01(\x04\"\xd0\x01\n\x0fRetrievalReport\x12\x13\n\x0bquery_count\x18\x01 \x01(\x04\x12(\n\x07\x63utoffs\x18\x02 \x03(\x0b\x32\x17.ragapi.v1.CutoffScores\x12\x1e\n\x16mean_average_precision\x18\x03 \x01(\x01\x12.\n\x0blatency_p50\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p99\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"u\n\x0c\x43utoffScores\x12\t\n\x01k\x18\x01 \x01(\r\x12\x0e\n\x06recall\x18\x02 \x01(\x01\x12\x11\n\tprecision\x18\x03 \x01(\x01\x12\x0c\n\x04ndcg\x18\x04 \x01(\x01\x12\x17\n\x0freciprocal_rank\x18\x05 \x01(\x01\x12\x10\n\x08hit_rate\x18\x06 \x01(\x01\"z\n\x0bQueryScores\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x0c\n\x04ndcg\x18\x02 \x01(\x01\x12\x0e\n\x06recall\x18\x03 \x01(\x01\x12\x0f\n\x07\x64oc_ids\x18\x04 \x03(\t\x12*\n\x07latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"[\n\x1b\x45valuateFaithfulnessRequest\x12-\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1c.ragapi.v1.AnswerWithContext\x12\r\n\x05judge\x18\x02 \x01(\t\"G\n\x11\x41nswerWithContext\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12\x10\n\x08\x63ontexts\x18\x02 \x03(\t\x12\x10\n\x08question\x18\x03 \x01(\t\"]\n\x1c\x45valuateFaithfulnessResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.ragapi.v1.FaithfulnessResult\x12\r\n\x05judge\x18\x02 \x01(\t\"Y\n\x12\x46\x61ithfulnessResult\x12\x14\n\x0c\x66\x61ithfulness\x18\x01 \x01(\x01\x12-\n\tsentences\x18\x02 \x03(\x0b\x32\x1a.ragapi.v1.SentenceSupport\"X\n\x0fSentenceSupport\x12\x1d\n\x04span\x18\x01 \x01(\x0b\x32\x0f.ragapi.v1.Span\x12\x0f\n\x07support\x18\x02 \x01(\x01\x12\x15\n\rcontext_index\x18\x03 \x01(\r\"_\n\x19MeasureIndexRecallRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x13\n\x0bsample_size\x18\x02 \x01(\r\x12\r\n\x05top_k\x18\x03 \x01(\r\x12\n\n\x02\x65\x66\x18\x04 \x01(\r\"T\n\x1aMeasureIndexRecallResponse\x12\x0e\n\x06recall\x18\x01 \x01(\x01\x12\x11\n\trecall_p5\x18\x02 \x01(\x01\x12\x13\n\x0bsample_size\x18\x03 \x01(\r2\xcd\x02\n\x11\x45valuationService\x12\x62\n\x11\x45valuateRetrieval\x12#.ragapi.v1.EvaluateRetrievalRequest\x1a$.ragapi.v1.EvaluateRetrievalResponse(\x01\x30\x01\x12l\n\x14\x45valuateFaithfulness\x12&.ragapi.v1.EvaluateFaithfulnessRequest\x1a\'.ragapi.v1.EvaluateFaithfulnessResponse\"\x03\x90\x02\x01\x12\x66\n\x12MeasureIndexRecall\x12$.ragapi.v1.MeasureIndexRecallRequest\x1a%.ragapi.v1.MeasureIndexRecallResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,21 +54,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUTOFFSCORES']._serialized_start=850
   _globals['_CUTOFFSCORES']._serialized_end=967
   _globals['_QUERYSCORES']._serialized_start=969
-  _globals['_QUERYSCORES']._serialized_end=1047
-  _globals['_EVALUATEFAITHFULNESSREQUEST']._serialized_start=1049
-  _globals['_EVALUATEFAITHFULNESSREQUEST']._serialized_end=1140
-  _globals['_ANSWERWITHCONTEXT']._serialized_start=1142
-  _globals['_ANSWERWITHCONTEXT']._serialized_end=1213
-  _globals['_EVALUATEFAITHFULNESSRESPONSE']._serialized_start=1215
-  _globals['_EVALUATEFAITHFULNESSRESPONSE']._serialized_end=1308
-  _globals['_FAITHFULNESSRESULT']._serialized_start=1310
-  _globals['_FAITHFULNESSRESULT']._serialized_end=1399
-  _globals['_SENTENCESUPPORT']._serialized_start=1401
-  _globals['_SENTENCESUPPORT']._serialized_end=1489
-  _globals['_MEASUREINDEXRECALLREQUEST']._serialized_start=1491
-  _globals['_MEASUREINDEXRECALLREQUEST']._serialized_end=1586
-  _globals['_MEASUREINDEXRECALLRESPONSE']._serialized_start=1588
-  _globals['_MEASUREINDEXRECALLRESPONSE']._serialized_end=1672
-  _globals['_EVALUATIONSERVICE']._serialized_start=1675
-  _globals['_EVALUATIONSERVICE']._serialized_end=2008
+  _globals['_QUERYSCORES']._serialized_end=1091
+  _globals['_EVALUATEFAITHFULNESSREQUEST']._serialized_start=1093
+  _globals['_EVALUATEFAITHFULNESSREQUEST']._serialized_end=1184
+  _globals['_ANSWERWITHCONTEXT']._serialized_start=1186
+  _globals['_ANSWERWITHCONTEXT']._serialized_end=1257
+  _globals['_EVALUATEFAITHFULNESSRESPONSE']._serialized_start=1259
+  _globals['_EVALUATEFAITHFULNESSRESPONSE']._serialized_end=1352
+  _globals['_FAITHFULNESSRESULT']._serialized_start=1354
+  _globals['_FAITHFULNESSRESULT']._serialized_end=1443
+  _globals['_SENTENCESUPPORT']._serialized_start=1445
+  _globals['_SENTENCESUPPORT']._serialized_end=1533
+  _globals['_MEASUREINDEXRECALLREQUEST']._serialized_start=1535
+  _globals['_MEASUREINDEXRECALLREQUEST']._serialized_end=1630
+  _globals['_MEASUREINDEXRECALLRESPONSE']._serialized_start=1632
+  _globals['_MEASUREINDEXRECALLRESPONSE']._serialized_end=1716
+  _globals['_EVALUATIONSERVICE']._serialized_start=1719
+  _globals['_EVALUATIONSERVICE']._serialized_end=2052
 # @@protoc_insertion_point(module_scope)

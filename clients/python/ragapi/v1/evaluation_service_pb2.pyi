@@ -259,6 +259,7 @@ class QueryScores(google.protobuf.message.Message):
     NDCG_FIELD_NUMBER: builtins.int
     RECALL_FIELD_NUMBER: builtins.int
     DOC_IDS_FIELD_NUMBER: builtins.int
+    LATENCY_FIELD_NUMBER: builtins.int
     query_id: builtins.str
     """As in the request."""
     ndcg: builtins.float
@@ -269,6 +270,10 @@ class QueryScores(google.protobuf.message.Message):
     def doc_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What was found, best first."""
 
+    @property
+    def latency(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the server took to find it."""
+
     def __init__(
         self,
         *,
@@ -276,8 +281,11 @@ class QueryScores(google.protobuf.message.Message):
         ndcg: builtins.float = ...,
         recall: builtins.float = ...,
         doc_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        latency: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["doc_ids", b"doc_ids", "ndcg", b"ndcg", "query_id", b"query_id", "recall", b"recall"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["latency", b"latency"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["doc_ids", b"doc_ids", "latency", b"latency", "ndcg", b"ndcg", "query_id", b"query_id", "recall", b"recall"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___QueryScores: typing_extensions.TypeAlias = QueryScores
