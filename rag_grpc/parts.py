@@ -58,6 +58,7 @@ from rag_grpc.sidecar.loop_line import LoopLine
 from rag_grpc.sidecar.overview import Installed, Overview
 from rag_grpc.sidecar.page import Page
 from rag_grpc.sidecar.probes import Probes
+from rag_grpc.sidecar.quality import QualityCurves
 from rag_grpc.sidecar.routes import Routes
 from rag_grpc.sidecar.server import running_sidecar
 from rag_grpc.splitters.structure import StructureSplitter
@@ -166,6 +167,7 @@ class Parts:
             Guard(host, self.settings.page_hosts),
             overview=Overview(self.line, installed=installed, store=self.store, reason=self.health.reason),
             history=History(self.registry),
+            quality=QualityCurves(self.line, self.store.quality),
             asking=Asking(self.desk, retrieval=self.retrieval, codec=self.codec, limits=self.limits),
         )
 
