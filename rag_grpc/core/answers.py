@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from rag_grpc.core.models import TextSpan
-from rag_grpc.core.searches import Hit
+from rag_grpc.core.queries import Query, QueryResult
+from rag_grpc.core.searches import WordCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class WritingTask:
     max_output_tokens: int = 0
     temperature: float = 0.0
     instructions: str = ""
+    counts: WordCounts | None = None
+    """How common the question's words are in the collection; None where nobody knows."""
 
 
 class Stop(Enum):
@@ -93,13 +96,30 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRequest:
+    """What to answer: `query.text` is the question, and its hits are the sources.
+
+    An empty `generator` is the server's default.
+    """
+
+    query: Query
+    generator: str = ""
+    max_output_tokens: int = 0
+    temperature: float = 0.0
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, whole. Where it is not `grounded` its text says so and no claim cites anything."""
+    """An answer, whole. Where it is not `grounded` its text says so and no claim cites anything.
+
+    `found` is what was retrieved, with the parts of the hits that were asked for: source n is its n-th hit.
+    """
 
     text: str
     grounded: bool
     claims: tuple[Claim, ...]
-    sources: tuple[Hit, ...]
+    found: QueryResult
     generator: str
     stop: Stop
     input_tokens: int = 0
