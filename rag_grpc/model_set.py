@@ -21,10 +21,11 @@ import structlog
 
 from rag_grpc.analyzers.snowball import SnowballAnalyzer
 from rag_grpc.core.analysis import Analyzer
-from rag_grpc.core.model_ports import Embedder, Judge, Reranker
+from rag_grpc.core.model_ports import Embedder, Generator, Judge, Reranker
 from rag_grpc.embedders.caching import CachingEmbedder
 from rag_grpc.embedders.mock import MockEmbedder
 from rag_grpc.environment import SettingsFault, flag, one_of, share, text, url, whole
+from rag_grpc.generator_choice import GeneratorChoice
 from rag_grpc.judge_choice import JudgeChoice
 from rag_grpc.model_making import Loading, ModelMaking, kind_of
 from rag_grpc.model_spec import ModelSpec
@@ -76,6 +77,7 @@ class ModelSet:
         """
         self.embedders: dict[str, Embedder] = {}
         self.rerankers: dict[str, Reranker] = {}
+        self.generators: dict[str, Generator] = {}
         self.judges: dict[str, Judge] = {}
         self._settings = settings
         self._counted = counted
@@ -85,9 +87,13 @@ class ModelSet:
             self._add("RAG_EMBEDDERS", each, self._embedder, self.embedders)
         for each in settings.rerankers:
             self._add("RAG_RERANKERS", each, self._reranker, self.rerankers)
-        choice = JudgeChoice(self._making, analyzer or SnowballAnalyzer())
+        analyzer = analyzer or SnowballAnalyzer()
+        writers = GeneratorChoice(self._making, analyzer)
+        for each in settings.generators:
+            self._add("RAG_GENERATORS", each, writers.make, self.generators)
+        judges = JudgeChoice(self._making, analyzer)
         for each in settings.judges:
-            self._add("RAG_JUDGES", each, choice.make, self.judges)
+            self._add("RAG_JUDGES", each, judges.make, self.judges)
         if self._faults:
             raise SettingsFault(self._faults)
 

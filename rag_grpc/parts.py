@@ -17,12 +17,11 @@ from prometheus_client import CollectorRegistry
 
 from rag_grpc import __version__
 from rag_grpc.analyzers.snowball import SnowballAnalyzer
-from rag_grpc.canary_file import CanaryFile, canary_file
-from rag_grpc.canary_gauges import CanaryGauges
 from rag_grpc.core.budget import ByteBudget
-from rag_grpc.core.canary import Canary
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.embedding_queue import EmbeddingQueue
+from rag_grpc.core.generation import Generation
+from rag_grpc.core.grounding import Grounding
 from rag_grpc.core.index_recall import IndexMeasuring
 from rag_grpc.core.ingestion import Ingestion
 from rag_grpc.core.judging import Judging
@@ -61,7 +60,6 @@ from rag_grpc.sidecar.loop_line import LoopLine
 from rag_grpc.sidecar.overview import Installed, Overview
 from rag_grpc.sidecar.page import Page
 from rag_grpc.sidecar.probes import Probes
-from rag_grpc.sidecar.quality import QualityCurves
 from rag_grpc.sidecar.routes import Routes
 from rag_grpc.sidecar.server import running_sidecar
 from rag_grpc.splitters.structure import StructureSplitter
@@ -112,9 +110,15 @@ class Parts:
             scoreboard=self.gauges, log=self.store.quality, telemetry=self.telemetry
         )
         self.retrieval = self._retrieval(self.precedence)
-        file = canary_file(settings)
-        self.canary = None if file is None else self._canary(file)
-        self.registry.register(CanaryGauges(None if self.canary is None else self.canary.state))
+        self.telemetry.generators(self.models.generators)
+        self.generation = Generation(
+            store=self.store,
+            retrieval=self.retrieval,
+            generators=self.models.generators,
+            grounding=Grounding(self.judging, self.analyzer, threshold=settings.grounding_threshold),
+            analyzer=self.analyzer,
+            telemetry=self.telemetry,
+        )
         self.line = LoopLine()
         self.desk = Desk(self.line, not_ready=self._refusal, telemetry=self.telemetry, registry=self.registry)
 
@@ -167,13 +171,12 @@ class Parts:
             store=self.store.name,
             embedders=self.embedders,
             rerankers=tuple(self.models.rerankers),
-            generators=(),
+            generators=tuple(self.models.generators),
         )
         return Page(
             Guard(host, self.settings.page_hosts),
             overview=Overview(self.line, installed=installed, store=self.store, reason=self.health.reason),
             history=History(self.registry),
-            quality=QualityCurves(self.line, self.store.quality),
             asking=Asking(self.desk, retrieval=self.retrieval, codec=self.codec, limits=self.limits),
         )
 
@@ -188,6 +191,7 @@ class Parts:
             store=self.store.name,
             embedders=tuple(self.embedders.values()),
             rerankers=tuple(self.models.rerankers),
+            generators=tuple(self.models.generators),
             judges=tuple(self.models.judges),
             limits=limits,
         )
@@ -206,7 +210,7 @@ class Parts:
                 drain=self.drain,
                 limits=limits,
             ),
-            generation=GenerationServicer(limits=limits),
+            generation=GenerationServicer(generation=self.generation, limits=limits),
             health=ServerHealthServicer(info=info),
             ingestion=IngestionServicer(
                 ingestion=self._ingestion(splitter), budget=self.budget, drain=self.drain, limits=limits
@@ -242,18 +246,6 @@ class Parts:
             analyzer=self.analyzer,
             ef=self.settings.hnsw_ef,
             precedence=precedence,
-        )
-
-    def _canary(self, file: CanaryFile) -> Canary:
-        return Canary(
-            source=file,
-            # Not the users' one: its queries wait for theirs.
-            retrieval=self._retrieval(Precedence()),
-            precedence=self.precedence,
-            index=IndexMeasuring(store=self.store, precedence=self.precedence, records=self.records),
-            faithfulness=None,
-            records=self.records,
-            interval=self.settings.canary_interval,
         )
 
     def _refusal(self) -> str:

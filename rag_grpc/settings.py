@@ -26,6 +26,7 @@ from rag_grpc.environment import (
     read,
     secret,
     setting,
+    share,
     size,
     url,
     whole,
@@ -83,6 +84,17 @@ class Settings:
         "",
         models,
         "The cross-encoders that queries can name, likewise; the first is the default. Empty means none.",
+    )
+    generators: tuple[str, ...] = setting(
+        "extractive",
+        models,
+        "The generators that answer questions, likewise; the first is the default. Empty means none.",
+    )
+    grounding_threshold: float = setting(
+        "0.2",
+        share,
+        "The support from which on an answer counts as grounded; below it the answer says that the sources"
+        " hold none. generation.md says what it was chosen on.",
     )
     judges: tuple[str, ...] = setting(
         "lexical",

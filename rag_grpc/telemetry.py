@@ -23,6 +23,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rag_grpc.core.answers import Answer
 from rag_grpc.core.ports import Store
 from rag_grpc.core.store_state import CollectionStats, StoreStats, StoreStatus
 
@@ -72,6 +73,18 @@ class PrometheusTelemetry:
         )  # fmt: skip
         # Both series from the start, so that a rate of hits is defined.
         self._cached = tuple(self._query_embeddings.labels(each) for each in ("no", "yes"))
+        self._answers = Counter(
+            "rag_answers_total", "Answers, by whether the sources supported them.", ("generator", "grounded"),
+            registry=registry,
+        )  # fmt: skip
+        self._tokens = Counter(
+            "rag_answer_tokens_total", "Tokens that generators read and wrote, as they count them.",
+            ("generator", "kind"), registry=registry,
+        )  # fmt: skip
+        self._removed = Counter(
+            "rag_removed_citations_total", "Citations of sources that a generator was not given.",
+            ("generator",), registry=registry,
+        )  # fmt: skip
         self._lag = Histogram(
             "rag_event_loop_lag_seconds", "How late the event loop ran a timer.",
             buckets=LAG_BUCKETS, registry=registry,
@@ -109,6 +122,23 @@ class PrometheusTelemetry:
     def query_embedding(self, cached: bool) -> None:
         """Count a query of an embedder with a cache, and whether it was there."""
         self._cached[cached].inc()
+
+    def answered(self, answer: Answer, *, removed_citations: int) -> None:
+        """Count an answer, its tokens, and the citations that were removed from it."""
+        name = answer.generator
+        self._answers.labels(name, "yes" if answer.grounded else "no").inc()
+        self._tokens.labels(name, "input").inc(answer.input_tokens)
+        self._tokens.labels(name, "output").inc(answer.output_tokens)
+        self._removed.labels(name).inc(removed_citations)
+
+    def generators(self, names: Iterable[str]) -> None:
+        """Begin the series of these generators, so that a rate of them is defined from the start."""
+        for name in names:
+            for grounded in ("yes", "no"):
+                self._answers.labels(name, grounded)
+            for kind in ("input", "output"):
+                self._tokens.labels(name, kind)
+            self._removed.labels(name)
 
     def lag(self, seconds: float) -> None:
         """Record how late the event loop was."""

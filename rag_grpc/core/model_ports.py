@@ -116,6 +116,10 @@ class Generator(Protocol):
     def name(self) -> str:
         """What a request calls it."""
 
+    @property
+    def takes_instructions(self) -> bool:
+        """Whether a caller can tell it how to write. Where not, a task's `instructions` are empty."""
+
     def write(self, task: WritingTask) -> AsyncGenerator[str | Written, None]:
         """Give the text piece by piece, none of them empty, each as soon as it is there; last one Written.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rag_grpc.core.answers import Answer
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.filters import Filter
 from rag_grpc.core.models import (
@@ -76,17 +77,17 @@ class Telemetry(Protocol):
     def event(self, name: str) -> None:
         """Count something rare that an operator may want to alert on, such as "graph_rebuilt"."""
 
+    def answered(self, answer: Answer, *, removed_citations: int) -> None:
+        """Count an answer, whether it is grounded, its tokens, and citations of what was no source."""
+
 
 class Scoreboard(Protocol):
     """Shows what was measured of quality last. Must be cheap; called on the event loop."""
 
-    def post(
-        self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin, time: int
-    ) -> None:
+    def post(self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin) -> None:
         """Show the scores of one measuring, by measure, in place of those that it had before.
 
-        `kind` is what was measured: "retrieval", "index", "faithfulness". `collection` is "" for what has
-        none. `time` is in nanoseconds since 1970.
+        `kind` is what was measured: "retrieval", "index". `collection` is "" for what has none.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -87,9 +88,17 @@ def answer_to_proto(request: pb.QueryRequest, result: QueryResult) -> pb.QueryRe
 def fill_answer(response: pb.QueryResponse, request: pb.QueryRequest, result: QueryResult) -> None:
     """Write an answer into a message that is part of a batch: protobuf would copy a finished one."""
     response.query = request.query
+    fill_hits(response.results, request, result)
+    fill_plan(response.plan, result.strategy, result.mode, result.matching_chunks)
+    if request.explain:
+        set_stages(response.plan, result.stages)
+
+
+def fill_hits(hits: Any, request: pb.QueryRequest, result: QueryResult) -> None:
+    """Write what was found into a repeated field of hits."""
     projection = Projection(frozenset(request.metadata_keys))
     explain = request.explain
-    add = response.results.add
+    add = hits.add
     for hit in result.hits:
         # Set one by one, fields cost half of what they cost as keywords.
         message = add()
@@ -102,12 +111,9 @@ def fill_answer(response: pb.QueryResponse, request: pb.QueryRequest, result: Qu
         if explain:
             _set_parts(message.parts, hit)
     if result.highlights is not None:
-        for message, spans in zip(response.results, result.highlights, strict=True):
+        for message, spans in zip(hits, result.highlights, strict=True):
             for span in spans:
                 message.highlights.add(start=span.start, end=span.end)
-    fill_plan(response.plan, result.strategy, result.mode, result.matching_chunks)
-    if explain:
-        set_stages(response.plan, result.stages)
 
 
 def fill_plan(

@@ -30,6 +30,7 @@ class ServerInfo:
     store: str
     embedders: Sequence[Embedder]
     rerankers: Sequence[str]
+    generators: Sequence[str]
     judges: Sequence[str]
     limits: Limits
 
@@ -58,6 +59,7 @@ class ServerHealthServicer(HealthServiceServicer):
             store=info.store,
             embedders=[embedder_to_proto(embedder) for embedder in info.embedders],
             rerankers=info.rerankers,
+            generators=info.generators,
             judges=info.judges,
             limits=limits_to_proto(info.limits),
         )

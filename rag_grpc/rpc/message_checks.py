@@ -136,11 +136,15 @@ def check_chunking(
 
 
 def check_answer(
-    options: generation_service_pb2.AnswerOptions, prefix: str, findings: Findings, _: Limits
+    options: generation_service_pb2.AnswerOptions, prefix: str, findings: Findings, limits: Limits
 ) -> None:
-    """A question has words."""
-    if options.HasField("retrieval") and not options.retrieval.query:
+    """A question has words, and is as sound as any query."""
+    if not options.HasField("retrieval"):
+        return
+    if not options.retrieval.query.strip():
         findings.breaks(prefix + "retrieval.query", "is required: it is the question")
+    else:
+        check_query(options.retrieval, prefix + "retrieval.", findings, limits, is_question=True)
 
 
 CHECKS: dict[str, MessageCheck] = {

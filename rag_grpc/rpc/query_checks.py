@@ -20,8 +20,10 @@ _METADATA = retrieval_service_pb2.HIT_FIELD_METADATA
 _NAMES = {_DENSE: "DENSE", _LEXICAL: "LEXICAL", _HYBRID: "HYBRID"}
 
 
-def check_query(request: QueryRequest, prefix: str, findings: Findings, limits: Limits) -> None:
-    """Note every contradiction of a query."""
+def check_query(
+    request: QueryRequest, prefix: str, findings: Findings, limits: Limits, *, is_question: bool = False
+) -> None:
+    """Note every contradiction of a query. The text of a question is of use whatever it is found by."""
     text = bool(request.query)
     vector = request.HasField("vector") and bool(request.vector.packed or request.vector.values)
     by_document = bool(request.doc_id)
@@ -38,7 +40,7 @@ def check_query(request: QueryRequest, prefix: str, findings: Findings, limits: 
     elif mode == _HYBRID and by_document:
         findings.breaks(prefix + "doc_id", "serves DENSE alone; it has no words for HYBRID")
     elif mode == _DENSE:
-        _check_dense(request, text and vector, prefix, findings)
+        _check_dense(request, text and vector and not is_question, prefix, findings)
     elif mode == _UNSPECIFIED and request.HasField("fusion") and not text:
         findings.breaks(prefix + "fusion", "needs a `query`, whose words are the other side")
     _check_knobs(request, text, prefix, findings)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rag_grpc.core.answers import Statement, Support
+from rag_grpc.core.answers import Answer, Statement, Support
 from rag_grpc.core.hashing import canonical_metadata, content_hash, embedding_key
 from rag_grpc.core.model_ports import TokenBudget, Tokenizer
 from rag_grpc.core.models import (
@@ -167,6 +167,7 @@ class Records:
     batches: list[tuple[str, int]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    answers: list[tuple[Answer, int]] = field(default_factory=list)
 
     def stage(self, name: str, seconds: float) -> None:
         assert seconds >= 0
@@ -180,6 +181,9 @@ class Records:
 
     def event(self, name: str) -> None:
         self.events.append(name)
+
+    def answered(self, answer: Answer, *, removed_citations: int) -> None:
+        self.answers.append((answer, removed_citations))
 
 
 def matrix(rows: ArrayLike) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from ragapi.v1 import collection_service_pb2 as collections
+from ragapi.v1 import generation_service_pb2 as generation
 from ragapi.v1 import ingestion_service_pb2 as ingestion
 from ragapi.v1 import retrieval_service_pb2 as retrieval
 from ragapi.v1.types_pb2 import Document
@@ -74,6 +75,10 @@ def _items(number: int) -> list[ingestion.IngestItem]:
     return [ingestion.IngestItem(document=_document(number + each)) for each in range(3)]
 
 
+def _question(number: int) -> generation.AnswerOptions:
+    return generation.AnswerOptions(retrieval=retrieval.QueryRequest(query=f"who wrote {_text(number)}?"))
+
+
 def _number_of(number: int) -> Struct:
     metadata = Struct()
     metadata.update({"number": number})
@@ -102,6 +107,8 @@ _REQUESTS: dict[str, Callable[[int], Sequence[Message]]] = {
             queries=[retrieval.QueryRequest(query=_text(n + each)) for each in range(4)]
         )
     ],
+    "GenerateAnswer": lambda n: [generation.GenerateAnswerRequest(options=_question(n))],
+    "StreamAnswer": lambda n: [generation.StreamAnswerRequest(options=_question(n))],
     "GetDocument": lambda _: [retrieval.GetDocumentRequest(doc_id=KEPT)],
     "BatchGetDocuments": lambda n: [retrieval.BatchGetDocumentsRequest(doc_ids=[KEPT, f"d{n % 7}"])],
     "CountDocuments": lambda _: [retrieval.CountDocumentsRequest()],
@@ -115,8 +122,6 @@ _REQUESTS: dict[str, Callable[[int], Sequence[Message]]] = {
     "DeleteCollection": lambda n: [collections.DeleteCollectionRequest(name=PASSING[n % 10])],
 }
 _ENDS = {
-    "GenerateAnswer": LATER,
-    "StreamAnswer": LATER,
     "EvaluateFaithfulness": LATER,
 }
 

@@ -1,15 +1,15 @@
-"""Rules of GenerationService's and EvaluationService's requests.
-
-Both services answer NOT_CONFIGURED until they are built; what breaks a rule is
-INVALID_FIELD all the same, so that a caller's request is right already.
-"""
+"""Rules of GenerationService's and EvaluationService's requests."""
 
 from __future__ import annotations
 
 from rag_grpc.rpc.field_rules.rule import ANY, COLLECTION, MODEL, MessageRule, Rule
 
 RULES = {
-    "ragapi.v1.AnswerOptions.retrieval": Rule(required=True, note="its `query` is set"),
+    "ragapi.v1.AnswerOptions.retrieval": Rule(
+        required=True,
+        unruled=True,
+        note="its `query` is set, also in mode DENSE beside a `vector`; a `top_k` of 0 means 5",
+    ),
     "ragapi.v1.AnswerOptions.generator": MODEL,
     "ragapi.v1.AnswerOptions.max_output_tokens": Rule(
         max_value=1_000_000, note="0 means the generator's default"

@@ -10,8 +10,8 @@ from typing import Any, cast
 import grpc
 import numpy as np
 import pytest
-from google.protobuf.message import Message
 
+from rag_grpc.core.answers import Answer
 from rag_grpc.core.budget import ByteBudget
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.embedding_queue import EmbeddingQueue
@@ -39,7 +39,6 @@ from rag_grpc.rpc.answer_encoding import encode_answer
 from rag_grpc.rpc.collection_servicer import CollectionServicer
 from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.rpc.drain import Drain
-from rag_grpc.rpc.generation_servicer import GenerationServicer
 from rag_grpc.rpc.health_servicer import ServerHealthServicer, ServerInfo
 from rag_grpc.rpc.ingestion_servicer import MAX_PATIENCE, IngestionServicer, patience
 from rag_grpc.rpc.retrieval_servicer import RetrievalServicer
@@ -47,7 +46,6 @@ from rag_grpc.splitters.structure import StructureSplitter
 from rag_grpc.stores.memory import MemoryStore
 from ragapi.v1 import collection_service_pb2 as collection_pb
 from ragapi.v1 import errors_pb2, health_service_pb2
-from ragapi.v1 import generation_service_pb2 as generation_pb
 from ragapi.v1 import ingestion_service_pb2 as ingestion_pb
 from ragapi.v1 import retrieval_service_pb2 as retrieval_pb
 from ragapi.v1.types_pb2 import Chunk, Document, Vector
@@ -66,6 +64,8 @@ class Silence:
     def turned_away(self, reason: str) -> None: ...
 
     def event(self, name: str) -> None: ...
+
+    def answered(self, answer: Answer, *, removed_citations: int) -> None: ...
 
 
 class Context:
@@ -416,37 +416,15 @@ async def test_collections_are_made_shown_listed_and_removed(house: House) -> No
 
 
 async def test_the_server_says_what_it_is() -> None:
-    info = ServerInfo("1.2.3", "memory", [MockEmbedder()], ["cross"], ["words"], Limits())
+    info = ServerInfo("1.2.3", "memory", [MockEmbedder()], ["cross"], ["quotes"], ["words"], Limits())
     servicer = ServerHealthServicer(info=info)
     pong = await servicer.Ping(health_service_pb2.PingRequest(), CONTEXT)
     assert (pong.status, pong.message) == ("ok", "pong")
     told = await servicer.GetServerInfo(health_service_pb2.GetServerInfoRequest(), CONTEXT)
     assert (told.version, told.store, told.embedders[0].name) == ("1.2.3", "memory", "mock")
-    assert (list(told.rerankers), list(told.judges)) == (["cross"], ["words"])
+    assert (list(told.rerankers), list(told.generators)) == (["cross"], ["quotes"])
+    assert list(told.judges) == ["words"]
     assert told.limits.max_top_k == Limits().max_top_k
-
-
-OPTIONS = generation_pb.AnswerOptions(retrieval=retrieval_pb.QueryRequest(query="why?"))
-LATER: list[tuple[type, str, Message]] = [
-    (GenerationServicer, "GenerateAnswer", generation_pb.GenerateAnswerRequest(options=OPTIONS)),
-    (GenerationServicer, "StreamAnswer", generation_pb.StreamAnswerRequest(options=OPTIONS)),
-]
-
-
-@pytest.mark.parametrize(("servicer", "name", "request_"), LATER, ids=lambda each: str(each)[:20])
-async def test_what_later_releases_bring_is_not_configured(
-    servicer: type[Any], name: str, request_: Message
-) -> None:
-    method = getattr(servicer(limits=Limits()), name)
-    with pytest.raises(NotConfigured, match=f"{name} is not available on this server yet"):
-        await method(request_, Context(messages=(request_,)))
-
-
-@pytest.mark.parametrize(("servicer", "name", "request_"), LATER, ids=lambda each: str(each)[:20])
-async def test_its_requests_are_checked_first(servicer: type[Any], name: str, request_: Message) -> None:
-    method, empty = getattr(servicer(limits=Limits()), name), type(request_)()
-    with pytest.raises(InvalidField):
-        await method(empty, Context(messages=(empty,)))
 
 
 # ---------------------------------------------------------------------------- another embedder

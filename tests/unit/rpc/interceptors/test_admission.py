@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import error_details_pb2, status_pb2
 
+from rag_grpc.core.answers import Answer
 from rag_grpc.rpc.interceptors.admission import Admission
 from rag_grpc.rpc.interceptors.base import CallInterceptor
 from rag_grpc.rpc.interceptors.call import Work
@@ -59,6 +60,9 @@ class Refusals:
 
     def event(self, name: str) -> None:
         raise AssertionError(name)
+
+    def answered(self, answer: Answer, *, removed_citations: int) -> None:
+        raise AssertionError(answer)
 
 
 @pytest.fixture
