@@ -4,6 +4,7 @@
 both take and give its arrays. The exceptions are in `rag_client.errors`.
 """
 
+from rag_client.answers import Answer, Claim, Sources
 from rag_client.asynchronous.client import AsyncRagClient
 from rag_client.blocking.client import RagClient
 from rag_client.errors import RagClientError
@@ -23,9 +24,11 @@ from rag_client.streaming.policy import IngestPolicy
 from rag_client.version import __version__
 
 __all__ = [
+    "Answer",
     "AsyncRagClient",
     "Chunk",
     "Chunking",
+    "Claim",
     "Collection",
     "Condition",
     "Document",
@@ -42,5 +45,6 @@ __all__ = [
     "RagClientError",
     "Rerank",
     "ServerInfo",
+    "Sources",
     "__version__",
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rag_client import requests
 from rag_client.asynchronous.collections import AsyncCollectionCalls
 from rag_client.asynchronous.evaluation import AsyncEvaluationCalls
+from rag_client.asynchronous.generation import AsyncGenerationCalls
 from rag_client.asynchronous.ingestion import AsyncIngestionCalls
 from rag_client.asynchronous.retrieval import AsyncRetrievalCalls
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from rag_client.models import Pong, ServerInfo
 
 
-class AsyncRagClient(AsyncCollectionCalls, AsyncIngestionCalls, AsyncRetrievalCalls, AsyncEvaluationCalls):
+class AsyncRagClient(
+    AsyncCollectionCalls, AsyncIngestionCalls, AsyncRetrievalCalls, AsyncGenerationCalls, AsyncEvaluationCalls
+):
     """A connection to a rag-grpc server, of one event loop; close it, or use it in an `async with`.
 
     `target` is a gRPC name ("127.0.0.1:50051", "dns:///rag.example:443"). `credentials` make the connection

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rag_client import requests
 from rag_client.blocking.collections import CollectionCalls
 from rag_client.blocking.evaluation import EvaluationCalls
+from rag_client.blocking.generation import GenerationCalls
 from rag_client.blocking.ingestion import IngestionCalls
 from rag_client.blocking.retrieval import RetrievalCalls
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rag_client.models import Pong, ServerInfo
 
 
-class RagClient(CollectionCalls, IngestionCalls, RetrievalCalls, EvaluationCalls):
+class RagClient(CollectionCalls, IngestionCalls, RetrievalCalls, GenerationCalls, EvaluationCalls):
     """A connection to a rag-grpc server. Safe for threads; close it, or use it in a `with`.
 
     `target` is a gRPC name ("127.0.0.1:50051", "dns:///rag.example:443"). `credentials` make the connection

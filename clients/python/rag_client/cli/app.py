@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rag_client.cli import (
+    asking,
     collection_commands,
     document_commands,
     ingest,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command("ingest", epilog=EPILOG)(ingest.ingest)
 app.command("query", epilog=EPILOG)(search.query)
+app.command("ask", epilog=EPILOG)(asking.ask)
 app.command("get")(document_commands.get)
 app.command("list")(document_commands.list_documents)
 app.command("count")(document_commands.count)
