@@ -17,6 +17,7 @@ from rag_client.cli import (
     search,
     server_commands,
 )
+from rag_client.cli.evaluation import commands as evaluation_commands
 from rag_client.cli.exit_codes import ExitCode, exit_code
 from rag_client.cli.options import (
     DEFAULT_SERVER,
@@ -55,6 +56,7 @@ app.command("update-metadata")(document_commands.update_metadata)
 app.command("delete")(document_commands.delete)
 app.command("reembed")(reembedding.reembed)
 app.add_typer(collection_commands.app, name="collections")
+app.add_typer(evaluation_commands.app, name="eval", epilog=EPILOG)
 app.command("ping")(server_commands.ping)
 app.command("info")(server_commands.info)
 app.command("health")(server_commands.health)

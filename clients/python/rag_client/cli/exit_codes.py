@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
         return member
 
     OK = 0, "done"
-    SOME_FAILED = 1, "some items failed, or the server is not healthy"
+    SOME_FAILED = 1, "some items failed, a measure is below its floor, or the server is not healthy"
     USAGE = 2, "wrong arguments, or the server found the request invalid"
     NOT_FOUND = 3, "no such document or collection"
     UNAVAILABLE = 4, "the server is not there, not ready, or too slow"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -109,12 +110,26 @@ def asked(given: dict[str, Any]) -> QueryFields:
     return asked_for
 
 
-def _fusion(given: dict[str, Any]) -> Fusion | None:
+def how_asked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how queries shall be asked that bring their texts themselves. What is not given is not set."""
+    fields: dict[str, Any] = {
+        "mode": given["mode"],
+        "filter": given["filter"] or None,
+        "min_score": given["min_score"],
+        "fusion": _fusion(given),
+        "rerank": _rerank(given),
+        "ef": given["ef"] or None,
+        "exact": given["exact"] or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _fusion(given: Mapping[str, Any]) -> Fusion | None:
     fusion = Fusion(dense_weight=given["dense_weight"], rank_constant=given["rank_constant"])
     return None if fusion == Fusion() else fusion
 
 
-def _rerank(given: dict[str, Any]) -> Rerank | None:
+def _rerank(given: Mapping[str, Any]) -> Rerank | None:
     words = {name: given[name] for name in ("diversity", "model", "candidates")}
     if given["rerank"]:
         return Rerank(given["rerank"].replace("-", "_"), **words)
