@@ -29,6 +29,7 @@ class Asking:
         async def work(emit: Emit) -> None:
             emit(await self._retrieval.query(question.query))
 
-        (result,) = self._desk.pieces("search", work, gone=request.gone)
-        # In this thread, not on the loop: texts may be long.
-        return result_to_json(result, self._codec)
+        for result in self._desk.pieces("search", work, gone=request.gone):
+            # In this thread, not on the loop: texts may be long.
+            return result_to_json(result, self._codec)
+        raise ConnectionAbortedError("the caller left")

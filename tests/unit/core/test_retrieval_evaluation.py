@@ -37,9 +37,7 @@ class Board:
     def __init__(self) -> None:
         self.posted: list[tuple[str, str, dict[str, float], Origin]] = []
 
-    def post(
-        self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin, time: int
-    ) -> None:
+    def post(self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin) -> None:
         self.posted.append((collection, kind, dict(scores), origin))
 
 
