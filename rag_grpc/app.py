@@ -21,8 +21,10 @@ from prometheus_client import CollectorRegistry
 from threadpoolctl import threadpool_limits
 
 from rag_grpc import __version__
+from rag_grpc.core.canary import Canary
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.ports import Store
+from rag_grpc.core.quality_records import QualityRecords
 from rag_grpc.event_loop import watch_lag
 from rag_grpc.model_set import ModelSet
 from rag_grpc.parts import Parts
@@ -50,6 +52,9 @@ class RunningServer:
     registry: CollectorRegistry
     ending: Ending
     models: ModelSet
+    records: QualityRecords
+    canary: Canary | None
+    _measuring: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
         """Load the models, open the store and begin to serve. Raises SettingsFault for a model."""
@@ -57,6 +62,7 @@ class RunningServer:
         await self.models.load()
         await self.store.open()
         await self.catalogue.ensure_default()
+        await self.records.restore()
         self.health.begin_serving()
         log.info(
             "ready",
@@ -64,6 +70,13 @@ class RunningServer:
             http_address=self.http_address,
             seconds=round(time.monotonic() - began, 3),
         )
+        if self.canary is not None:
+            self._measuring = asyncio.create_task(self.canary.run(self.store.quality))
+
+    async def rest(self) -> None:
+        """Ask oneself nothing more: what a drain waits for is users' calls."""
+        if self._measuring is not None:
+            await _cancelled(self._measuring)
 
 
 @asynccontextmanager
@@ -109,7 +122,7 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
             page=http.page,
             version=__version__,
         )
-        yield RunningServer(
+        running = RunningServer(
             grpc_address=grpc_address,
             http_address=http.address,
             page=http.page,
@@ -121,7 +134,11 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
             registry=parts.registry,
             ending=ending,
             models=parts.models,
+            records=parts.records,
+            canary=parts.canary,
         )
+        stack.push_async_callback(running.rest)
+        yield running
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -17,7 +17,10 @@ from prometheus_client import CollectorRegistry
 
 from rag_grpc import __version__
 from rag_grpc.analyzers.snowball import SnowballAnalyzer
+from rag_grpc.canary_file import CanaryFile, canary_file
+from rag_grpc.canary_gauges import CanaryGauges
 from rag_grpc.core.budget import ByteBudget
+from rag_grpc.core.canary import Canary
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.generation import Generation
@@ -60,6 +63,7 @@ from rag_grpc.sidecar.loop_line import LoopLine
 from rag_grpc.sidecar.overview import Installed, Overview
 from rag_grpc.sidecar.page import Page
 from rag_grpc.sidecar.probes import Probes
+from rag_grpc.sidecar.quality import QualityCurves
 from rag_grpc.sidecar.routes import Routes
 from rag_grpc.sidecar.server import running_sidecar
 from rag_grpc.splitters.structure import StructureSplitter
@@ -119,6 +123,9 @@ class Parts:
             analyzer=self.analyzer,
             telemetry=self.telemetry,
         )
+        file = canary_file(settings)
+        self.canary = None if file is None else self._canary(file)
+        self.registry.register(CanaryGauges(None if self.canary is None else self.canary.state))
         self.line = LoopLine()
         self.desk = Desk(self.line, not_ready=self._refusal, telemetry=self.telemetry, registry=self.registry)
 
@@ -177,6 +184,7 @@ class Parts:
             Guard(host, self.settings.page_hosts),
             overview=Overview(self.line, installed=installed, store=self.store, reason=self.health.reason),
             history=History(self.registry),
+            quality=QualityCurves(self.line, self.store.quality),
             asking=Asking(self.desk, retrieval=self.retrieval, codec=self.codec, limits=self.limits),
         )
 
@@ -246,6 +254,18 @@ class Parts:
             analyzer=self.analyzer,
             ef=self.settings.hnsw_ef,
             precedence=precedence,
+        )
+
+    def _canary(self, file: CanaryFile) -> Canary:
+        return Canary(
+            source=file,
+            # Not the users' one: its queries wait for theirs.
+            retrieval=self._retrieval(Precedence()),
+            precedence=self.precedence,
+            index=IndexMeasuring(store=self.store, precedence=self.precedence, records=self.records),
+            faithfulness=None,
+            records=self.records,
+            interval=self.settings.canary_interval,
         )
 
     def _refusal(self) -> str:

@@ -7,7 +7,6 @@ each kind of measuring brings a bounded number of scores.
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,21 +32,20 @@ class QualityGauges(Collector):
     `collections` gives the names of those that are there, for any thread: what was removed is not shown.
     """
 
-    def __init__(
-        self, collections: Callable[[], Collection[str]], *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, collections: Callable[[], Collection[str]]) -> None:
         self._collections = collections
-        self._clock = clock
         self._lock = threading.Lock()
         self._measured: dict[Origin, OrderedDict[str, dict[str, _Measured]]] = {
             origin: OrderedDict() for origin in Origin
         }
 
-    def post(self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin) -> None:
+    def post(
+        self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin, time: int
+    ) -> None:
         """Show the scores of one measuring in place of those of the one before."""
         with self._lock:
             measured = self._measured[origin]
-            measured.setdefault(collection, {})[kind] = _Measured(dict(scores), self._clock())
+            measured.setdefault(collection, {})[kind] = _Measured(dict(scores), time / 1e9)
             measured.move_to_end(collection)
             while len(measured) > TOLD_APART:
                 measured.popitem(last=False)

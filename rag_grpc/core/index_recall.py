@@ -15,6 +15,7 @@ from rag_grpc.core.measures import percentile
 from rag_grpc.core.models import DEFAULT_COLLECTION
 from rag_grpc.core.ports import Store
 from rag_grpc.core.precedence import Precedence
+from rag_grpc.core.quality import Origin
 from rag_grpc.core.quality_records import QualityRecords
 
 DEFAULT_SAMPLE = 100
@@ -43,7 +44,14 @@ class IndexMeasuring:
         self._records = records
 
     async def measure(
-        self, collection: str = "", *, sample_size: int = 0, top_k: int = 0, ef: int = 0, seed: int = 0
+        self,
+        collection: str = "",
+        *,
+        sample_size: int = 0,
+        top_k: int = 0,
+        ef: int = 0,
+        seed: int = 0,
+        origin: Origin = Origin.EVALUATION,
     ) -> IndexRecall:
         """Ask up to `sample_size` vectors for their `top_k` neighbours; 0 is the default of each.
 
@@ -69,5 +77,5 @@ class IndexMeasuring:
             sample_size=len(shares),
         )
         shown = {"index_recall": result.recall, "index_recall_p5": result.recall_p5}
-        await self._records.add(measured.name, "index", shown)
+        await self._records.add(measured.name, "index", shown, origin=origin)
         return result

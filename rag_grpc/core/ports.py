@@ -84,10 +84,13 @@ class Telemetry(Protocol):
 class Scoreboard(Protocol):
     """Shows what was measured of quality last. Must be cheap; called on the event loop."""
 
-    def post(self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin) -> None:
+    def post(
+        self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin, time: int
+    ) -> None:
         """Show the scores of one measuring, by measure, in place of those that it had before.
 
-        `kind` is what was measured: "retrieval", "index". `collection` is "" for what has none.
+        `kind` is what was measured: "retrieval", "index", "faithfulness". `collection` is "" for what has
+        none. `time` is in nanoseconds since 1970.
         """
 
 

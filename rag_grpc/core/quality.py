@@ -39,6 +39,13 @@ class Measurement:
     origin: Origin = Origin.CANARY
 
 
+def kind_of(measure: str) -> str:
+    """Say what was measured where a number of this name came of it: measures of a kind are made together."""
+    if measure.startswith("index_"):
+        return "index"
+    return measure if measure == "faithfulness" else "retrieval"
+
+
 class QualityLog(Protocol):
     """Remembers what was measured. Everything is called on the event loop.
 

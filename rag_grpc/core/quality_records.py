@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.ports import Scoreboard, Telemetry
-from rag_grpc.core.quality import Measurement, Origin, QualityLog
+from rag_grpc.core.quality import Measurement, Origin, QualityLog, kind_of
 
 
 class QualityRecords:
@@ -35,8 +35,8 @@ class QualityRecords:
         origin: Origin = Origin.EVALUATION,
     ) -> None:
         """Show and keep the finite scores of one measuring; `kind` is as in Scoreboard.post."""
-        self._scoreboard.post(collection, kind, scores, origin)
         now = self._clock()
+        self._scoreboard.post(collection, kind, scores, origin, now)
         try:
             await self._log.record(
                 [Measurement(now, collection, measure, value, origin) for measure, value in scores.items()]
@@ -44,3 +44,14 @@ class QualityRecords:
         except RagError:
             # Whoever measures is to have his result: a full disk is no reason to keep it from him.
             self._telemetry.event("quality_not_recorded")
+
+    async def restore(self) -> None:
+        """Show again what was measured last before this process began, each as of its own time."""
+        kinds: dict[tuple[str, str, Origin], list[Measurement]] = {}
+        for each in sorted(await self._log.last(), key=lambda each: each.time):
+            kinds.setdefault((each.collection, kind_of(each.measure), each.origin), []).append(each)
+        for (collection, kind, origin), measurements in kinds.items():
+            newest = measurements[-1].time
+            # The last measuring alone: one before it may have had other measures, such as other cutoffs.
+            scores = {each.measure: each.value for each in measurements if each.time == newest}
+            self._scoreboard.post(collection, kind, scores, origin, newest)

@@ -29,7 +29,6 @@ class Asking:
         async def work(emit: Emit) -> None:
             emit(await self._retrieval.query(question.query))
 
-        for result in self._desk.pieces("search", work, gone=request.gone):
-            # In this thread, not on the loop: texts may be long.
-            return result_to_json(result, self._codec)
-        raise ConnectionAbortedError("the caller left")
+        (result,) = self._desk.pieces("search", work, gone=request.gone)
+        # In this thread, not on the loop: texts may be long.
+        return result_to_json(result, self._codec)

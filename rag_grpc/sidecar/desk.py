@@ -44,6 +44,10 @@ Work: TypeAlias = Callable[[Emit], Coroutine[Any, Any, None]]
 _END = object()
 
 
+class CallerLeft(ConnectionError):
+    """Nobody waits for the answer any more."""
+
+
 class Desk:
     """Runs the page's calls. Made on the event loop, called from the sidecar's threads.
 
@@ -75,14 +79,16 @@ class Desk:
     def pieces(self, call: str, work: Work, *, gone: Callable[[], bool]) -> Iterator[Any]:
         """Run `work` on the loop and give what it emits, as it does. `gone` says whether the caller left.
 
-        Raises RagError: what the work raised, RateLimited, NotReady or DeadlineExceeded. Closing the iterator
-        cancels the work.
+        Raises RagError: what the work raised, RateLimited, NotReady or DeadlineExceeded; CallerLeft where
+        nobody waits any more. Closing the iterator cancels the work.
         """
         began, reason = time.perf_counter(), "CANCELLED"
         try:
             with self._place():
                 yield from self._emitted(work, gone)
             reason = "OK"
+        except CallerLeft:
+            raise
         except RagError as error:
             reason = reason_of(error)
             raise
@@ -123,7 +129,7 @@ class Desk:
                     piece = emitted.get(timeout=LOOK_SECONDS)
                 except queue.Empty:
                     if gone():
-                        return
+                        raise CallerLeft from None
                     if time.monotonic() > until:
                         raise _too_slow(self._seconds) from None
                     continue

@@ -13,7 +13,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, its body read. `headers` have names in lower case.
+    """One request, its body read. `headers` have names in lower case, `query` what stands behind the "?".
 
     `gone` says whether the caller has hung up; it may be asked from the thread that answers.
     """
@@ -22,6 +22,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
+    query: Mapping[str, str] = field(default_factory=dict)
     gone: Callable[[], bool] = lambda: False
 
 

@@ -16,11 +16,13 @@ import structlog
 from rag_grpc.core.errors import RagError
 from rag_grpc.sidecar.asking import Asking
 from rag_grpc.sidecar.assets import page_assets
+from rag_grpc.sidecar.desk import CallerLeft
 from rag_grpc.sidecar.exchange import JSON, Answering, Request, Response
 from rag_grpc.sidecar.guard import HEADERS, Guard
 from rag_grpc.sidecar.history import History
 from rag_grpc.sidecar.overview import Overview
 from rag_grpc.sidecar.problems import problem_of, status_of
+from rag_grpc.sidecar.quality import QualityCurves
 from rag_grpc.sidecar.routes import Route
 
 log = structlog.get_logger(__name__)
@@ -29,10 +31,13 @@ log = structlog.get_logger(__name__)
 class Page:
     """All of the page's paths. `history` is told by who serves when time has gone by."""
 
-    def __init__(self, guard: Guard, *, overview: Overview, history: History, asking: Asking) -> None:
+    def __init__(
+        self, guard: Guard, *, overview: Overview, history: History, quality: QualityCurves, asking: Asking
+    ) -> None:
         self._guard = guard
         self._overview = overview
         self._history = history
+        self._quality = quality
         self._asking = asking
 
     def routes(self) -> dict[str, Route]:
@@ -43,8 +48,9 @@ class Page:
         }
         return {
             **shown,
-            "/page/overview.json": self._told(self._overview.tell),
-            "/page/live.json": self._told(self._history.tell),
+            "/page/overview.json": self._told(lambda _: self._overview.tell()),
+            "/page/live.json": self._told(lambda _: self._history.tell()),
+            "/page/quality.json": self._told(self._quality.tell),
             "/page/search": Route(
                 self._guarded(lambda request: _json(self._asking.search(request)), post=True),
                 method="POST",
@@ -56,8 +62,8 @@ class Page:
         """Look at the metrics where it is time to; called now and then."""
         self._history.look()
 
-    def _told(self, tell: Callable[[], dict[str, Any]]) -> Route:
-        return Route(self._guarded(lambda _: _json(tell())), told=False)
+    def _told(self, tell: Callable[[Request], dict[str, Any]]) -> Route:
+        return Route(self._guarded(lambda request: _json(tell(request))), told=False)
 
     def _guarded(self, answer: Answering, *, post: bool = False) -> Answering:
         """Answer those who may ask, with the page's headers on whatever comes of it."""
@@ -68,7 +74,7 @@ class Page:
                 if post:
                     self._guard.check_post(request)
                 response = answer(request)
-            except (RagError, OSError) as error:
+            except (RagError, CallerLeft) as error:
                 response = _json({"error": problem_of(error)}, status_of(error))
             except Exception as error:
                 log.exception("http_failed", path=request.path)

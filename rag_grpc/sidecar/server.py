@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 import structlog
 
@@ -118,9 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.server.has_read(self.connection)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
+        request = Request(self.command, path, headers, body, dict(parse_qsl(query)), self._gone)
         try:
-            response = self.server.routes.answer(Request(self.command, path, headers, body, self._gone))
+            response = self.server.routes.answer(request)
         except Exception:
             # What escapes is a fault of ours, and its text stays in the log.
             log.exception("http_failed", path=path)

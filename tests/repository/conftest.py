@@ -27,13 +27,16 @@ SUFFIXES = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket",
 
 
 def families_of_a_used_server(folder: Path) -> list[Metric]:
-    """Every family of metrics, of a server that took a document and answered a query."""
+    """Every family of metrics, of a server that took a document, and answered a query and its own canary."""
+
+    (folder / "canary.jsonl").write_text('{"query": "a", "relevance": {"a": 1}, "answer": "It is there."}')
 
     async def use() -> list[Metric]:
         settings = Settings(
             listen="127.0.0.1:0",
             http_listen="127.0.0.1:0",
-            data_dir=folder,
+            data_dir=folder / "data",
+            canary_file=folder / "canary.jsonl",
             drain_pause=0.0,
             disk_reserve_bytes=0,
         )
@@ -45,6 +48,9 @@ def families_of_a_used_server(folder: Path) -> list[Metric]:
             document = Document(doc_id="a", text="what is measured is there")
             await stubs.ingestion.IngestDocument(IngestDocumentRequest(document=document))
             await stubs.retrieval.Query(QueryRequest(query="measured"))
+            async with asyncio.timeout(30):
+                while server.canary is None or not server.canary.state.runs:  # noqa: ASYNC110 # made for scrapers
+                    await asyncio.sleep(0.01)
             return list(server.registry.collect())
 
     return asyncio.run(use())

@@ -2,7 +2,7 @@
 
 import { setUpAsking, showChoices } from "./asking.js";
 import { showCollections, showHealth, showServer } from "./overview.js";
-import { showQuality } from "./quality.js";
+import { setUpQuality, showQuality } from "./quality.js";
 import { read } from "./server.js";
 import { showTraffic } from "./traffic.js";
 
@@ -29,5 +29,6 @@ async function refresh() {
 }
 
 setUpAsking();
+setUpQuality();
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 refresh();
