@@ -5,9 +5,7 @@ the vectors are checked, and what is wrong is ModelUnavailable, which says what 
 but neither the key nor a text nor a word of the endpoint's answer.
 
 **Time.** One batch has so long in all, tries and pauses together, and one try half of
-it, so that a connection that hangs is given up in time for another. The package's own
-retries are off: they know no bound for all tries together, and a server that asks for a
-longer pause than is left is better reported at once than waited for.
+it, so that a connection that hangs is given up in time for another.
 
 **Threads.** The port blocks; the package is used through its asyncio face all the same,
 on a loop in a thread of its own. Only that ends a try at its time whatever the endpoint
@@ -18,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +27,7 @@ from numpy.typing import NDArray
 
 from rag_grpc.core.errors import ModelUnavailable
 from rag_grpc.embedders.loop_thread import LoopClosed, LoopThread
+from rag_grpc.openai_models.endpoint import AGAIN_IN, Failure, headers, make_client, times
 
 VERSION: Final = 1
 
@@ -41,14 +39,6 @@ KNOWN_DIMENSIONS: Final = {
 
 _NOTHING: Final = "."
 """Sent for a text of white space alone, which endpoints refuse."""
-_FIRST_PAUSE: Final = 0.25
-_LONGEST_PAUSE: Final = 8.0
-_AGAIN_IN: Final = 1.0
-"""Seconds after which a caller may try again where the endpoint named no time."""
-_TRY_AGAIN: Final = frozenset({408, 409, 425, 429})
-_SERVER_FAULTS: Final = 500
-# The texts themselves may be at fault, so each is worth a try alone.
-_ABOUT_THE_TEXTS: Final = frozenset({400, 413, 422})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +121,7 @@ class OpenAIEmbedder:
     @cached_property
     def _client(self) -> openai.AsyncOpenAI:
         options = self._options
-        return openai.AsyncOpenAI(
-            api_key=options.api_key or "none",
-            base_url=options.base_url,
-            timeout=options.timeout / 2,
-            max_retries=0,
-        )
+        return make_client(options.base_url, options.api_key, timeout=options.timeout / 2)
 
     def _embed(self, texts: Sequence[str], prefix: str) -> NDArray[np.float32]:
         longest, size = self._options.max_characters, self._options.max_batch
@@ -151,7 +136,7 @@ class OpenAIEmbedder:
         try:
             return self._loop.run(work)
         except LoopClosed:
-            raise ModelUnavailable("the server is stopping", retry_after=_AGAIN_IN) from None
+            raise ModelUnavailable("the server is stopping", retry_after=AGAIN_IN) from None
 
     async def _batch(self, texts: list[str]) -> NDArray[np.float32]:
         """Ask, again where that may help, within the time that there is."""
@@ -167,28 +152,21 @@ class OpenAIEmbedder:
             except _Unusable as error:
                 raise self._unavailable(f"gave an answer that is of no use: {error}") from None
             except Exception as error:
-                failure = _Failure.of(error)
-                pause = failure.pause or min(_FIRST_PAUSE * 2 ** (tries - 1), _LONGEST_PAUSE)
+                failure = Failure.of(error)
+                pause = failure.pause_after(tries)
                 if not failure.passing or tries > self._options.retries or loop.time() + pause >= end:
-                    raise self._gave_up(failure, tries) from error
-                # So that many servers do not come back at the same moment.
-                await asyncio.sleep(pause if failure.pause else pause * random.uniform(0.5, 1))  # noqa: S311 # no secret
+                    what = f"{failure.what}{times(tries)}"
+                    raise self._unavailable(what, failure.retry_after()) from error
+                await asyncio.sleep(pause)
 
     async def _ask(self, texts: list[str]) -> Any:
-        # Without a key no header is sent, as servers of one's own want it; the package insists on some text.
-        headers = {} if self._options.api_key else {"Authorization": openai.Omit()}
         return await self._client.embeddings.create(
             model=self._model,
             input=texts,
             encoding_format="float",
-            extra_headers=headers,
+            extra_headers=headers(self._options.api_key),
             dimensions=self._options.dimension if self._options.shorten else openai.omit,
         )
-
-    def _gave_up(self, failure: _Failure, tries: int) -> ModelUnavailable:
-        often = f" {tries} times" if tries > 1 else ""
-        retry_after = None if failure.about_the_texts else failure.pause or _AGAIN_IN
-        return self._unavailable(f"{failure.what}{often}", retry_after)
 
     def _unavailable(self, what: str, retry_after: float | None = None) -> ModelUnavailable:
         return ModelUnavailable(f"the endpoint of embedder {self._name!r} {what}", retry_after=retry_after)
@@ -221,39 +199,3 @@ def vectors_of(answer: Any, count: int, dimension: int) -> NDArray[np.float32]:
             raise _Unusable("an embedding is zero or not finite")
         vectors[place] = row
     return vectors
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """What went wrong with a try: in words, whether it may pass, and the pause that was asked for."""
-
-    what: str
-    passing: bool
-    pause: float | None = None
-    about_the_texts: bool = False
-
-    @classmethod
-    def of(cls, error: Exception) -> _Failure:
-        if isinstance(error, openai.APIStatusError):
-            status = error.status_code
-            return cls(
-                f"answered with HTTP status {status}",
-                passing=status in _TRY_AGAIN or status >= _SERVER_FAULTS,
-                pause=_retry_after(error.response.headers.get("retry-after")),
-                about_the_texts=status in _ABOUT_THE_TEXTS,
-            )
-        if isinstance(error, TimeoutError | openai.APITimeoutError):
-            return cls("did not answer in time", passing=True)
-        if isinstance(error, openai.APIConnectionError):
-            return cls("could not be reached, or broke off", passing=True)
-        # JSON that is none, and whatever else the package stumbles over.
-        return cls(f"gave an answer that is of no use ({type(error).__name__})", passing=False)
-
-
-def _retry_after(text: str | None) -> float | None:
-    """Read the seconds of a Retry-After header; None where it has none, or a date."""
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return None
-    return seconds if 0 < seconds < float("inf") else None

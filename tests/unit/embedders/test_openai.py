@@ -150,7 +150,7 @@ def test_rubbish_is_refused_and_said(server: EmbeddingsServer, make: Make, order
 def test_what_may_pass_is_tried_again(
     server: EmbeddingsServer, make: Make, order: Any, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag_grpc.embedders.openai._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("rag_grpc.openai_models.endpoint.FIRST_PAUSE", 0.01)
     server.orders.extend([order, order])
     np.testing.assert_array_equal(make(retries=2).embed(["a"]), vectors(["a"]))
     assert len(server.requests) == 3
