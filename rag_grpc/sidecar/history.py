@@ -74,13 +74,14 @@ class History:
         self._source = registry.restricted_registry(_READ)
         self._clock = clock
         self._lock = threading.Lock()
-        self._looks: deque[Look] = deque(maxlen=round(KEPT / INTERVAL) + 1)
+        # From the start, so that the first calls are seen to have come.
+        self._looks = deque([self._seen(clock())], maxlen=round(KEPT / INTERVAL) + 1)
 
     def look(self) -> None:
         """Look, if it is time to."""
         now = self._clock()
         with self._lock:
-            if not self._looks or now - self._looks[-1].time >= INTERVAL:
+            if now - self._looks[-1].time >= INTERVAL:
                 self._looks.append(self._seen(now))
 
     def tell(self) -> dict[str, Any]:

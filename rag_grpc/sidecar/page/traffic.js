@@ -10,7 +10,7 @@ export function showTraffic(live) {
   show(
     byId("traffic"),
     points.length > 1 ? curves(points) : el("p", { class: "empty" }, `The first curves are there in ${span(live.interval * 2)}.`),
-    methods.length ? table("Method", methods, methodCells, ["Calls/s", "p50", "p95", "p99", "Not OK"]) : el("p", { class: "empty" }, `No calls in the last ${span(live.recent)}.`),
+    methods.length ? table("Method", methods, methodCells, ["Calls/s", "p50", "p95", "p99", "Not OK"]) : el("p", { class: "empty" }, `There were no calls in the last ${span(live.recent)}.`),
     stages.length > 0 && el("details", { class: "stages" },
       el("summary", {}, "Stages of writes and queries"),
       table("Stage", stages, stageCells, ["Per s", "Mean", "p50", "p95", "p99"])),
