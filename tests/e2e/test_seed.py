@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import socket
-import urllib.parse
-import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +20,19 @@ from ragapi.v1 import ingestion_service_pb2 as ingestion
 from ragapi.v1 import retrieval_service_pb2 as retrieval
 from ragapi.v1.types_pb2 import Document
 from tests.e2e.bare_client import Stubs
-from tests.e2e.programs import program, run
+from tests.e2e.programs import run
+from tests.e2e.real_prometheus import get, prometheus, sample
 
 HANDLED = "grpc_server_handled_total"
-
-
-async def get(url: str) -> str:
-    def read() -> str:
-        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 # our own address
-            text: str = response.read().decode()
-        return text
-
-    return await asyncio.to_thread(read)
 
 
 def handled(metrics: str, method: str) -> float:
     """How many calls of a method ended well, by the text of /metrics."""
     for family in text_string_to_metric_families(metrics):
-        for sample in family.samples:
-            labels = sample.labels
-            if (sample.name, labels.get("grpc_method"), labels.get("grpc_code")) == (HANDLED, method, "OK"):
-                return float(sample.value)
+        for each in family.samples:
+            labels = each.labels
+            if (each.name, labels.get("grpc_method"), labels.get("grpc_code")) == (HANDLED, method, "OK"):
+                return float(each.value)
     raise AssertionError(f"there is no {HANDLED} of {method}")
 
 
@@ -108,48 +95,6 @@ async def test_promtool_is_content_with_the_metrics(server: RunningServer, chann
     metrics = await get(f"http://{server.http_address}/metrics")
     checked = await run("promtool", "check", "metrics", stdin=metrics)
     assert (checked.code, checked.stdout, checked.stderr) == (0, "", "")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@asynccontextmanager
-async def prometheus(folder: Path, target: str) -> AsyncIterator[str]:
-    """Run a Prometheus that scrapes `target` every second; gives where it answers."""
-    config = {
-        "global": {"scrape_interval": "1s"},
-        "scrape_configs": [{"job_name": "rag", "static_configs": [{"targets": [target]}]}],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
-    address = f"127.0.0.1:{free_port()}"
-    with (folder / "prometheus.log").open("wb") as log:
-        child = await asyncio.create_subprocess_exec(
-            program("prometheus"),
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'tsdb'}",
-            f"--web.listen-address={address}",
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield f"http://{address}"
-    finally:
-        child.send_signal(signal.SIGTERM)
-        await child.wait()
-
-
-async def sample(url: str, query: str) -> float | None:
-    """Ask Prometheus for one number; None while it does not answer or has none."""
-    try:
-        text = await get(f"{url}/api/v1/query?query={urllib.parse.quote(query)}")
-    except OSError:
-        return None  # it is not up yet
-    result = json.loads(text)["data"]["result"]
-    return float(result[0]["value"][1]) if result else None
 
 
 async def test_a_real_prometheus_scrapes_the_metrics(
