@@ -23,6 +23,7 @@ from rag_grpc.core.budget import ByteBudget
 from rag_grpc.core.canary import Canary
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.embedding_queue import EmbeddingQueue
+from rag_grpc.core.faithfulness import FaithfulnessEvaluation
 from rag_grpc.core.generation import Generation
 from rag_grpc.core.grounding import Grounding
 from rag_grpc.core.index_recall import IndexMeasuring
@@ -215,6 +216,9 @@ class Parts:
                     records=self.records,
                 ),
                 index=IndexMeasuring(store=self.store, precedence=self.precedence, records=self.records),
+                faithfulness=FaithfulnessEvaluation(
+                    judging=self.judging, precedence=self.precedence, records=self.records
+                ),
                 drain=self.drain,
                 limits=limits,
             ),

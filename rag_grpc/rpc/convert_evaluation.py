@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 
+from rag_grpc.core.faithfulness import AnswerWithContext, Faithfulness, FaithfulnessReport
 from rag_grpc.core.measures import CutoffScores
 from rag_grpc.core.queries import Query
 from rag_grpc.core.retrieval_evaluation import LabelledQuery, QueryScores, RetrievalReport
 from rag_grpc.rpc.convert_retrieval import query_from_proto
 from ragapi.v1 import evaluation_service_pb2 as pb
 from ragapi.v1 import retrieval_service_pb2 as retrieval_pb
+
+SENTENCE_BYTES = 26
+"""Of a SentenceSupport: offsets below 2^21, a double, a place below 1,000, and the frames around them."""
+RESULT_BYTES = 16
+"""Of a FaithfulnessResult beside its sentences."""
 
 
 def template_from_proto(template: retrieval_pb.QueryRequest) -> Query:
@@ -44,6 +50,26 @@ def report_to_proto(report: RetrievalReport) -> pb.EvaluateRetrievalResponse:
         latency_p99=_duration(report.latency_p99),
     )
     return pb.EvaluateRetrievalResponse(report=message)
+
+
+def answer_from_proto(answer: pb.AnswerWithContext) -> AnswerWithContext:
+    """Take an answer that was checked."""
+    return AnswerWithContext(answer.answer, tuple(answer.contexts), answer.question)
+
+
+def faithfulness_to_proto(report: FaithfulnessReport) -> pb.EvaluateFaithfulnessResponse:
+    """Say how far answers are supported: at most SENTENCE_BYTES a sentence and RESULT_BYTES an answer."""
+    return pb.EvaluateFaithfulnessResponse(
+        results=[_faithfulness_to_proto(each) for each in report.results], judge=report.judge
+    )
+
+
+def _faithfulness_to_proto(result: Faithfulness) -> pb.FaithfulnessResult:
+    message = pb.FaithfulnessResult(faithfulness=result.value)
+    for span, support in result.sentences:
+        sentence = message.sentences.add(support=support.value, context_index=support.context)
+        sentence.span.start, sentence.span.end = span.start, span.end
+    return message
 
 
 def _cutoff_to_proto(scores: CutoffScores) -> pb.CutoffScores:

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from ragapi.v1 import collection_service_pb2 as collections
+from ragapi.v1 import evaluation_service_pb2 as evaluation
 from ragapi.v1 import generation_service_pb2 as generation
 from ragapi.v1 import ingestion_service_pb2 as ingestion
 from ragapi.v1 import retrieval_service_pb2 as retrieval
@@ -119,10 +120,14 @@ _REQUESTS: dict[str, Callable[[int], Sequence[Message]]] = {
     ],
     "GetCollection": lambda _: [collections.GetCollectionRequest()],
     "ReembedCollection": lambda _: [collections.ReembedCollectionRequest(name="default", embedder="mock")],
+    "EvaluateFaithfulness": lambda n: [
+        evaluation.EvaluateFaithfulnessRequest(
+            answers=[evaluation.AnswerWithContext(answer=_text(n), contexts=[_text(n + 1)])]
+        )
+    ],
     "DeleteCollection": lambda n: [collections.DeleteCollectionRequest(name=PASSING[n % 10])],
 }
 _ENDS = {
-    "EvaluateFaithfulness": LATER,
 }
 
 
