@@ -38,8 +38,6 @@ PERIOD = 77
 """After so many calls of a method the next has the requests of the first."""
 
 C = grpc.StatusCode
-LATER = {C.FAILED_PRECONDITION}
-"""What later releases bring answers NOT_CONFIGURED."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +125,6 @@ _REQUESTS: dict[str, Callable[[int], Sequence[Message]]] = {
     ],
     "DeleteCollection": lambda n: [collections.DeleteCollectionRequest(name=PASSING[n % 10])],
 }
-_ENDS = {
-}
 
 
 def _always(message: Message) -> Callable[[int], Sequence[Message]]:
@@ -142,7 +138,7 @@ def _contract() -> list[Called]:
             rpc.client_streaming,
             rpc.server_streaming,
             _REQUESTS.get(name) or _always(VALID[name][0]),
-            frozenset(_ENDS.get(name, {C.OK})),
+            frozenset({C.OK}),
         )
         for name, rpc in RPCS.items()
     ]
