@@ -123,6 +123,7 @@ _REQUESTS: dict[str, Callable[[int], Sequence[Message]]] = {
             answers=[evaluation.AnswerWithContext(answer=_text(n), contexts=[_text(n + 1)])]
         )
     ],
+    "MeasureIndexRecall": lambda n: [evaluation.MeasureIndexRecallRequest(sample_size=1 + n % 5)],
     "DeleteCollection": lambda n: [collections.DeleteCollectionRequest(name=PASSING[n % 10])],
 }
 
