@@ -32,7 +32,9 @@ class Board:
     def __init__(self) -> None:
         self.posted: list[tuple[str, str, dict[str, float], Origin]] = []
 
-    def post(self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin) -> None:
+    def post(
+        self, collection: str, kind: str, scores: Mapping[str, float], origin: Origin, time: int
+    ) -> None:
         self.posted.append((collection, kind, dict(scores), origin))
 
 
