@@ -203,3 +203,81 @@ def test_the_index(ragctl: Run, server: ScriptedServer) -> None:
         "sample_size": 100,
     }
     assert "recall_p5 is 0.5000, below 0.6" in err
+
+
+# ---------------------------------------------------------------------------- answers
+
+
+@pytest.fixture
+def weighed(tmp_path: Path) -> list[str]:
+    """Two answers, of which the scripted judge supports the first; the second is of another form."""
+    path = tmp_path / "answers"
+    lines = [
+        {"question": "why?", "answer": "because", "contexts": ["because", "it is so"]},
+        {"id": "two", "response": "<b>perhaps</b>", "context": "no", "label": 0},
+    ]
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    return ["--answers", str(path)]
+
+
+def test_answers_are_weighed(ragctl: Run, server: ScriptedServer, weighed: list[str]) -> None:
+    code, out, err = ragctl("eval", "answers", *weighed, "--judge", "nli")
+    assert code == ExitCode.OK, err
+    assert out.splitlines() == [
+        "faithfulness\t0.6250",
+        "95 of 100 reach\t0.2500",
+        "answers weighed\t2",
+        "judge\tnli",
+    ]
+    (request,) = sent(server, "EvaluateFaithfulnessRequest")
+    assert [list(each.contexts) for each in request.answers] == [["because", "it is so"], ["no"]]
+    assert request.answers[0].question == "why?"
+
+
+def test_answers_as_json_with_a_floor_and_a_page(ragctl: Run, weighed: list[str], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    floor = ("--fail-under", "faithfulness=0.7")
+    code, out, err = ragctl("eval", "answers", *weighed, "--json", "--report", str(page), *floor)
+    assert code == ExitCode.SOME_FAILED
+    assert "faithfulness is 0.6250, below 0.7" in err
+    printed = json.loads(out)
+    assert (printed["kind"], printed["judge"], printed["scores"]["answered"]) == ("answers", "lexical", 1.0)
+    assert printed["answers"][1]["sentences"] == [
+        {"start": 0, "end": 14, "support": 0.25, "context_index": 0}
+    ]
+    text = page.read_text()
+    assert '<mark class="unsupported">&lt;b&gt;perhaps&lt;/b&gt;</mark>' in text
+    assert text.index("perhaps") < text.index("because")
+
+
+def test_many_answers_go_in_several_requests(ragctl: Run, server: ScriptedServer, tmp_path: Path) -> None:
+    path = tmp_path / "answers"
+    long = {"answer": "x", "contexts": ["y" * 600_000]}
+    short = {"answer": "x", "contexts": ["x"]}
+    path.write_text("".join(json.dumps(each) + "\n" for each in [long, long, *[short] * 40]))
+    code, out, _ = ragctl("eval", "answers", "--answers", str(path), "--json")
+    assert code == ExitCode.OK
+    assert len(json.loads(out)["answers"]) == 42
+    assert [len(each.answers) for each in sent(server, "EvaluateFaithfulnessRequest")] == [1, 31, 10]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"answer": "a"}', "an answer has contexts"),
+        ("{}", "neither an answer nor a question"),
+        ('{"question": 5}', "are texts"),
+        ("", "is empty"),
+    ],
+)
+def test_a_line_that_is_no_answer_is_named(ragctl: Run, tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "answers").write_text(line)
+    code, _, err = ragctl("eval", "answers", "--answers", str(tmp_path / "answers"))
+    assert code == ExitCode.USAGE
+    assert says in err
+
+
+def test_how_to_ask_is_for_questions(ragctl: Run, weighed: list[str]) -> None:
+    code, _, err = ragctl("eval", "answers", *weighed, "--collection", "c")
+    assert code == ExitCode.USAGE
+    assert "for questions without an answer" in err

@@ -148,6 +148,13 @@ def read_corpus(path: Path) -> Iterator[Document]:
             )
 
 
+def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read JSON lines, with the number of each."""
+    with _lines(path) as (_, lines):
+        for number, line in lines:
+            yield number, _object(path, number, line)
+
+
 def _trec_document(block: str) -> Document:
     title = _field(block, "title") or _field(block, "headline")
     text = "\n".join(

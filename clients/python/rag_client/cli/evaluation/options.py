@@ -43,3 +43,23 @@ FailUnder = Annotated[
         show_default=False,
     ),
 ]
+
+Answers = Annotated[
+    Path,
+    typer.Option(
+        help='JSON lines: "answer" with "contexts", or "question" alone, which the server answers.',
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+Judge = Annotated[str, typer.Option(help="Which of the server's judges; its default unless given.")]
+Generator = Annotated[
+    str, typer.Option(help="Which generator answers questions; the server's default unless given.")
+]
+SourceCount = Annotated[
+    int, typer.Option("--top-k", "-k", min=0, help="For questions: sources of an answer; 0 means 5.")
+]
+AnswersReport = Annotated[
+    Path | None, typer.Option("--report", help="Write a page with the least supported.", show_default=False)
+]

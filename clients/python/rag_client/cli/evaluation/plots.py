@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 36, 12, 12, 40
 BARS = 24
+SHARE_BARS = 20
 LEAST = 0.001
 """Milliseconds: less cannot be measured, and has no place on a scale of decades."""
 NARROWEST = 0.3
@@ -119,20 +120,59 @@ def histogram(title: str, seconds: Sequence[float], marks: Sequence[tuple[str, f
     return _plot(title, parts, legend)
 
 
-def _bar(times: Times, bar: int, tallest: int) -> Markup:
-    count, width = times.counts[bar], (WIDTH - LEFT - RIGHT) / BARS
-    height = (HEIGHT - TOP - BOTTOM) * count / tallest
-    queries = "query" if count == 1 else "queries"
-    label = f"{times.begin(bar):.3g} to {times.begin(bar + 1):.3g} ms: {count:,} {queries}"
+def shares(title: str, values: Sequence[float], what: str) -> Markup:
+    """Draw how many values from 0 to 1 lie where; `what` is what each of them is of."""
+    counts = [0] * SHARE_BARS
+    for value in values:
+        counts[min(SHARE_BARS - 1, int(max(value, 0.0) * SHARE_BARS))] += 1
+    bottom, tallest, width = HEIGHT - BOTTOM, max(*counts, 1), (WIDTH - LEFT - RIGHT) / SHARE_BARS
+    parts = [
+        tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=bottom, y2=bottom, class_="base"),
+        tag("text", f"{tallest:,}", x=LEFT - 6, y=TOP + 8, class_="tick end"),
+        tag("text", "0", x=LEFT - 6, y=bottom, class_="tick end"),
+        *(
+            tag(
+                "text",
+                f"{quarter / 4:g}",
+                x=LEFT + (WIDTH - LEFT - RIGHT) * quarter / 4,
+                y=bottom + 16,
+                class_="tick middle",
+            )
+            for quarter in range(5)
+        ),
+        tag("text", title.lower(), x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 6, class_="axis middle"),
+    ]
+    for bar, count in enumerate(counts):
+        if not count:
+            continue
+        height = (bottom - TOP) * count / tallest
+        label = f"{bar / SHARE_BARS:g} to {(bar + 1) / SHARE_BARS:g}: {_counted(count, what)}"
+        parts.append(_column(label, LEFT + width * bar + 0.5, width - 1, height))
+    return _plot(title, parts, [])
+
+
+def _counted(count: int, what: str) -> str:
+    plural = what[:-1] + "ies" if what.endswith("y") else what + "s"
+    return f"{count:,} {what if count == 1 else plural}"
+
+
+def _column(label: str, x: float, width: float, height: float) -> Markup:
     return tag(
         "rect",
         tag("title", label),
-        x=LEFT + width * bar + 0.5,
+        x=x,
         y=HEIGHT - BOTTOM - height,
-        width=width - 1,
+        width=width,
         height=height,
         class_="bar",
     )
+
+
+def _bar(times: Times, bar: int, tallest: int) -> Markup:
+    count, width = times.counts[bar], (WIDTH - LEFT - RIGHT) / BARS
+    height = (HEIGHT - TOP - BOTTOM) * count / tallest
+    label = f"{times.begin(bar):.3g} to {times.begin(bar + 1):.3g} ms: {_counted(count, 'query')}"
+    return _column(label, LEFT + width * bar + 0.5, width - 1, height)
 
 
 def _height_of(share: float) -> float:

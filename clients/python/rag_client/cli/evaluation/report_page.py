@@ -1,16 +1,12 @@
-"""The page of a run: figures, plots, what changed, and the worst queries with what they found.
-
-One file that needs nothing else: no script, no font, no request. It opens from a disk and from a mail, and
-its content policy forbids the browser whatever a document's text might try.
-"""
+"""The page of a run: figures, plots, what changed, and the worst queries with what they found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rag_client.cli.evaluation.comparison import better_or_worse, change, changes_by_query
+from rag_client.cli.evaluation.html_page import html_page, table_of, wide_cell
 from rag_client.cli.evaluation.markup import Child, Markup, joined, tag
 from rag_client.cli.evaluation.plots import Line, histogram, lines_by_cutoff
 from rag_client.cli.evaluation.results import AT_CUTOFF, LABELS, Earlier, Retrieved, shown_time
@@ -21,11 +17,9 @@ if TYPE_CHECKING:
 
     from rag_client.cli.evaluation.shown_documents import Shown
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 USUAL_CUTOFF = 10
 """The one at which most papers report."""
 _WIDE_CELL = '<td class="wrap"'
-DOCTYPE = Markup("<!DOCTYPE html>\n")
 
 
 def write_report(
@@ -46,39 +40,7 @@ def page(retrieved: Retrieved, earlier: Earlier | None, documents: Mapping[str, 
         sections.append(("changes", "What changed", _changes(retrieved, earlier)))
     sections.append(("worst", "Worst queries", worst_section(retrieved, documents)))
     sections.append(("run", "This run", _run(retrieved)))
-    links = [tag("li", tag("a", name, href=f"#{anchor}")) for anchor, name, _ in sections]
-    body = tag(
-        "body",
-        tag("a", "Skip to the figures", href="#figures", class_="skip"),
-        tag(
-            "main",
-            tag(
-                "header",
-                tag("h1", title),
-                _lead(retrieved, earlier),
-                tag("nav", tag("ul", *links), aria_label="Parts"),
-            ),
-            *(
-                tag("section", tag("h2", name, id=anchor), content, aria_labelledby=anchor)
-                for anchor, name, content in sections
-            ),
-            tag("footer", "Definitions are those of trec_eval. Made by ragctl eval retrieval."),
-        ),
-    )
-    return joined([DOCTYPE, tag("html", _head(title), body, lang="en"), "\n"])
-
-
-def _head(title: str) -> Markup:
-    style = resources.files(__package__).joinpath("report.css").read_text("utf-8")
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("title", title),
-        tag("style", Markup(style)),
-    )
+    return html_page(title, _lead(retrieved, earlier), sections, "Definitions are those of trec_eval.")
 
 
 def _lead(retrieved: Retrieved, earlier: Earlier | None) -> Markup:
@@ -134,35 +96,7 @@ def _table(retrieved: Retrieved, earlier: Earlier | None) -> Markup:
         ]
         for k in retrieved.cutoffs
     ]
-    return _rows(["k", *LABELS.values()], rows, "Scores by cutoff")
-
-
-def _rows(headers: Sequence[str], rows: Sequence[Sequence[Child]], label: str) -> Markup:
-    """Make a table that scrolls by itself, also by keys, where it is too wide."""
-    wide = [isinstance(each, Markup) and each.startswith(_WIDE_CELL) for each in rows[0]]
-    head = tag(
-        "thead",
-        tag(
-            "tr",
-            *(
-                tag("th", each, scope="col", class_="wrap" if wraps else None)
-                for each, wraps in zip(headers, wide, strict=True)
-            ),
-        ),
-    )
-    body = tag("tbody", *(tag("tr", *(_cell(each) for each in row)) for row in rows))
-    return tag(
-        "div", tag("table", head, body), class_="scroll", tabindex="0", role="region", aria_label=label
-    )
-
-
-def _cell(child: Child) -> Markup:
-    return child if isinstance(child, Markup) and child.startswith(_WIDE_CELL) else tag("td", child)
-
-
-def _wide(text: str) -> Markup:
-    """Make a cell whose text may be long."""
-    return tag("td", text, class_="wrap")
+    return table_of(["k", *LABELS.values()], rows, "Scores by cutoff")
 
 
 def _plots(retrieved: Retrieved, earlier: Earlier | None) -> Markup:
@@ -186,10 +120,10 @@ def _changes(retrieved: Retrieved, earlier: Earlier) -> Markup:
         f" {worse:,} are worse, {same:,} are the same."
     )
     rows = [
-        [_wide(query.text), f"{query.ndcg:.4f}", change(query.ndcg - then)]
+        [wide_cell(query.text), f"{query.ndcg:.4f}", change(query.ndcg - then)]
         for query, then in changes_by_query(retrieved, earlier)
     ]
-    table = _rows(["query", "nDCG", "change"], rows, "Queries that changed most") if rows else None
+    table = table_of(["query", "nDCG", "change"], rows, "Queries that changed most") if rows else None
     return joined([tag("p", words), table])
 
 
@@ -197,5 +131,5 @@ def _run(retrieved: Retrieved) -> Markup:
     facts: dict[str, Any] = {**retrieved.about, **{f"asked with {k}": v for k, v in retrieved.asked.items()}}
     if retrieved.failed_documents:
         facts["documents that were not stored"] = retrieved.failed_documents
-    rows = [[name, _wide(f"{value}")] for name, value in facts.items() if value != ""]
-    return _rows(["what", "value"], rows, "What was measured")
+    rows = [[name, wide_cell(f"{value}")] for name, value in facts.items() if value != ""]
+    return table_of(["what", "value"], rows, "What was measured")
