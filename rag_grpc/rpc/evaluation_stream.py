@@ -31,7 +31,7 @@ from ragapi.v1 import evaluation_service_pb2 as pb
 
 Context: TypeAlias = grpc.aio.ServicerContext[pb.EvaluateRetrievalRequest, pb.EvaluateRetrievalResponse]
 
-UNDER_WAY = 8
+UNDER_WAY = 4
 """Queries of a call that were begun: more than have a turn at once, so that none is left unused."""
 PERIOD = 0.5
 """Seconds between two messages of progress."""
