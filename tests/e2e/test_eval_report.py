@@ -59,6 +59,37 @@ async def test_the_page_of_a_run(browser: Browser, settings: Settings, report: P
     await asyncio.to_thread(_look_at, browser, report)
 
 
+async def test_the_page_of_answers(browser: Browser, server: RunningServer, tmp_path: Path) -> None:
+    questions = shared_data.rows(shared_data.folder("anthropic_docs") / "queries.jsonl.gz")[:20]
+    questions.append({"text": "Which horse won the Kentucky Derby in 1931?"})
+    given, page = tmp_path / "questions.jsonl", tmp_path / "answers.html"
+    given.write_text("".join(json.dumps({"question": each["text"]}) + "\n" for each in questions))
+    await _evaluated(server, "--collection", "docs", "--keep")
+    ended = await run(
+        "ragctl",
+        *("eval", "answers", "--server", server.grpc_address, "--json"),
+        *("--answers", str(given), "--collection", "docs", "--report", str(page)),
+    )
+    assert ended.code == 0, ended.stderr
+    printed = json.loads(ended.stdout)
+    # The extractive generator quotes its sources, and the horse is in none of them.
+    assert printed["scores"]["faithfulness"] > 0.8
+    assert questions[-1]["text"] in printed["unanswered"]
+    assert 0 < printed["scores"]["answered"] < 1
+    assert len(printed["answers"]) + len(printed["unanswered"]) == len(questions)
+    await asyncio.to_thread(_look_at_answers, browser, page)
+
+
+def _look_at_answers(browser: Browser, page: Path) -> None:
+    for width in (WIDE, PHONE):
+        browser.view(width)
+        browser.open(page)
+        browser.find("summary").click()
+        assert browser.find("details mark").text
+        assert browser.overflow() == 0
+        assert browser.complaints() == []
+
+
 def _look_at(browser: Browser, report: Path) -> None:
     for width in (WIDE, PHONE):
         for dark in (False, True):

@@ -280,4 +280,4 @@ def test_a_line_that_is_no_answer_is_named(ragctl: Run, tmp_path: Path, line: st
 def test_how_to_ask_is_for_questions(ragctl: Run, weighed: list[str]) -> None:
     code, _, err = ragctl("eval", "answers", *weighed, "--collection", "c")
     assert code == ExitCode.USAGE
-    assert "for questions without an answer" in err
+    assert "are for questions" in err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -36,7 +35,6 @@ MEASURES = ("faithfulness", "faithfulness_p5", "answered")
 AT_ONCE = 32
 """Answers of one request, if they are short."""
 BYTES_AT_ONCE = 1 << 20
-CITATION = re.compile(r"\s*\[\d+\]")
 
 
 def answers(
@@ -100,9 +98,7 @@ def _answered(
             done += 1
             counted.set(done)
             sources = tuple(hit.chunk.text for hit in answer.sources)
-            # Judges weigh what is said; a number in brackets would be one more thing to find in a source.
-            text = CITATION.sub("", answer.text)
-            yield replace(each, answer=text, contexts=sources), answer.grounded and bool(sources)
+            yield replace(each, answer=answer.text, contexts=sources), answer.grounded and bool(sources)
 
 
 def _weighed(client: RagClient, output: Output, given: list[tuple[Given, bool]], judge: str) -> Answered:
