@@ -1,17 +1,20 @@
 """Who goes first: calls that somebody waits for, and work that can wait.
 
 Measuring asks the same threads and models as users do, and as many questions as it may.
-So it takes turns: some at once while no user's query is under way, and while there are
-some, one at a time and only now and then, so that it slows nobody down and still gets
-to its end.
+So it takes turns. While nobody asks, some have theirs at once. Where somebody asked
+lately, who may ask again at any moment, one at a time begins, when no user's query is
+under way; or if there always is one, now and then. So it slows users down a little,
+and still gets to its end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 
 TURNS_AT_ONCE = 2
 """Four end a run hardly sooner (300 queries of SciFact on two processors: 1.5 s one by one, 1.2 s with two,
@@ -19,14 +22,20 @@ TURNS_AT_ONCE = 2
 no more than these."""
 LONGEST_WAIT = 0.1
 """Seconds for which users keep a turn from beginning, if no other one is under way."""
+LATELY = 1.0
+"""Seconds. People, and programs that ask for them, pause for less between two queries."""
 
 
 class Precedence:
     """Counts users' queries under way, and gives turns between them. Used on one event loop."""
 
-    def __init__(self, *, at_once: int = TURNS_AT_ONCE, longest_wait: float = LONGEST_WAIT) -> None:
+    def __init__(
+        self, *, at_once: int = TURNS_AT_ONCE, longest_wait: float = LONGEST_WAIT, lately: float = LATELY
+    ) -> None:
         self._at_once = at_once
         self._longest_wait = longest_wait
+        self._lately = lately
+        self._last_left = -math.inf
         self._users = 0
         self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -44,6 +53,7 @@ class Precedence:
     def leave(self, queries: int) -> None:
         """Note that it ended."""
         self._users -= queries
+        self._last_left = monotonic()
         if self._waiting:
             self._admit()
 
@@ -70,7 +80,8 @@ class Precedence:
         self._admit()
 
     def _admit(self) -> None:
-        while not self._users and self._running < self._at_once and self._begin_next():
+        bound = 1 if monotonic() - self._last_left < self._lately else self._at_once
+        while not self._users and self._running < bound and self._begin_next():
             pass
         if self._waiting and self._clock is None:
             self._clock = asyncio.get_running_loop().call_later(self._longest_wait, self._overdue)

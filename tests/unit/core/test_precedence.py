@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 
 import pytest
@@ -45,7 +46,7 @@ async def test_so_many_turns_are_given_at_once_and_the_rest_in_order() -> None:
 
 
 async def test_no_turn_begins_while_a_user_waits_and_all_do_when_none_does() -> None:
-    precedence = Precedence(at_once=2, longest_wait=NEVER)
+    precedence = Precedence(at_once=2, longest_wait=NEVER, lately=0)
     precedence.enter(3)
     workers = [Worker(precedence) for _ in range(2)]
     await settled()
@@ -54,6 +55,23 @@ async def test_no_turn_begins_while_a_user_waits_and_all_do_when_none_does() -> 
     assert not any(each.began.is_set() for each in workers)
     precedence.leave(1)
     await asyncio.gather(*(each.began.wait() for each in workers))
+    for each in workers:
+        each.end.set()
+    await asyncio.gather(*(each.task for each in workers))
+
+
+async def test_one_turn_at_a_time_is_given_while_users_may_come_back() -> None:
+    precedence = Precedence(at_once=2, longest_wait=0.001, lately=0.2)
+    precedence.enter(1)
+    workers = [Worker(precedence) for _ in range(2)]
+    await settled()
+    precedence.leave(1)
+    left = time.monotonic()
+    await workers[0].began.wait()
+    assert not workers[1].began.is_set()
+    # Then they have not come back, and the other one begins beside the first.
+    await asyncio.wait_for(workers[1].began.wait(), 10)
+    assert time.monotonic() - left >= 0.19
     for each in workers:
         each.end.set()
     await asyncio.gather(*(each.task for each in workers))
