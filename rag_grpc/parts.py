@@ -180,13 +180,20 @@ class Parts:
             embedders=self.embedders,
             rerankers=tuple(self.models.rerankers),
             generators=tuple(self.models.generators),
+            judges=tuple(self.models.judges),
         )
         return Page(
             Guard(host, self.settings.page_hosts),
             overview=Overview(self.line, installed=installed, store=self.store, reason=self.health.reason),
             history=History(self.registry),
             quality=QualityCurves(self.line, self.store.quality),
-            asking=Asking(self.desk, retrieval=self.retrieval, codec=self.codec, limits=self.limits),
+            asking=Asking(
+                self.desk,
+                retrieval=self.retrieval,
+                generation=self.generation,
+                codec=self.codec,
+                limits=self.limits,
+            ),
         )
 
     def _servicers(self) -> edge.Servicers:

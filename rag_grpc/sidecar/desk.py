@@ -13,7 +13,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -76,7 +76,7 @@ class Desk:
             buckets=CALL_BUCKETS, registry=registry,
         )  # fmt: skip
 
-    def pieces(self, call: str, work: Work, *, gone: Callable[[], bool]) -> Iterator[Any]:
+    def pieces(self, call: str, work: Work, *, gone: Callable[[], bool]) -> Generator[Any, None, None]:
         """Run `work` on the loop and give what it emits, as it does. `gone` says whether the caller left.
 
         Raises RagError: what the work raised, RateLimited, NotReady or DeadlineExceeded; CallerLeft where

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeAlias
 
 PLAIN = "text/plain; charset=utf-8"
 JSON = "application/json"
+LINES = "application/x-ndjson"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Response:
 
     status: HTTPStatus
     content_type: str
-    body: bytes | Iterable[bytes]
+    body: bytes | Generator[bytes, None, None]
     headers: Mapping[str, str] = field(default_factory=lambda: {"Cache-Control": "no-store"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rag_grpc.core.answers import Answer
 from rag_grpc.core.models import TextSpan
 from rag_grpc.core.ports import MetadataCodec
 from rag_grpc.core.queries import QueryResult
@@ -25,6 +26,26 @@ def result_to_json(result: QueryResult, codec: MetadataCodec) -> dict[str, Any]:
             "matching_chunks": result.matching_chunks,
         },
         "stages": dict(result.stages),
+    }
+
+
+def answer_to_json(answer: Answer) -> dict[str, Any]:
+    """Tell an answer, without what was found for it: that has been told before."""
+    return {
+        "text": answer.text,
+        "grounded": answer.grounded,
+        "claims": [
+            {
+                "start": claim.span.start,
+                "end": claim.span.end,
+                "sources": list(claim.sources),
+                "support": claim.support,
+            }
+            for claim in answer.claims
+        ],
+        "generator": answer.generator,
+        "finish": answer.stop.value,
+        "tokens": {"input": answer.input_tokens, "output": answer.output_tokens},
     }
 
 

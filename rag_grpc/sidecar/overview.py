@@ -32,6 +32,7 @@ class Installed:
     embedders: Mapping[str, Embedder]
     rerankers: Sequence[str]
     generators: Sequence[str]
+    judges: Sequence[str]
 
 
 class Overview:
@@ -65,6 +66,7 @@ class Overview:
             "embedders": [_embedder(name, each) for name, each in installed.embedders.items()],
             "rerankers": list(installed.rerankers),
             "generators": list(installed.generators),
+            "judges": list(installed.judges),
             "totals": {
                 "collections": len(stats.collections),
                 "documents": sum(each.documents for each in stats.collections),

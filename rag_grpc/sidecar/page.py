@@ -17,7 +17,7 @@ from rag_grpc.core.errors import RagError
 from rag_grpc.sidecar.asking import Asking
 from rag_grpc.sidecar.assets import page_assets
 from rag_grpc.sidecar.desk import CallerLeft
-from rag_grpc.sidecar.exchange import JSON, Answering, Request, Response
+from rag_grpc.sidecar.exchange import JSON, LINES, Answering, Request, Response
 from rag_grpc.sidecar.guard import HEADERS, Guard
 from rag_grpc.sidecar.history import History
 from rag_grpc.sidecar.overview import Overview
@@ -51,10 +51,9 @@ class Page:
             "/page/overview.json": self._told(lambda _: self._overview.tell()),
             "/page/live.json": self._told(lambda _: self._history.tell()),
             "/page/quality.json": self._told(self._quality.tell),
-            "/page/search": Route(
-                self._guarded(lambda request: _json(self._asking.search(request)), post=True),
-                method="POST",
-                told=False,
+            "/page/search": self._asked(lambda request: _json(self._asking.search(request))),
+            "/page/answer": self._asked(
+                lambda request: Response(HTTPStatus.OK, LINES, self._asking.answer(request))
             ),
         }
 
@@ -64,6 +63,9 @@ class Page:
 
     def _told(self, tell: Callable[[Request], dict[str, Any]]) -> Route:
         return Route(self._guarded(lambda request: _json(tell(request))), told=False)
+
+    def _asked(self, answer: Answering) -> Route:
+        return Route(self._guarded(answer, post=True), method="POST", told=False)
 
     def _guarded(self, answer: Answering, *, post: bool = False) -> Answering:
         """Answer those who may ask, with the page's headers on whatever comes of it."""

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -171,8 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(response.body)
             return
         self.end_headers()
-        for piece in response.body:
-            self.wfile.write(piece)
+        with closing(response.body) as pieces:
+            for piece in pieces:
+                self.wfile.write(piece)
 
     def version_string(self) -> str:
         """Name the server, and no versions."""

@@ -141,7 +141,8 @@ async def test_it_is_worked_by_keyboard_alone(filled: RunningServer, browser: Br
         opened(browser, filled)
         browser.find("#collections tbody tr")
         stops = tabbed(browser)
-        expected = ["Skip to the question", "question", "submit", "collection", "mode", "top-k", "filter"]
+        box = ["question", "submit", "collection", "generator", "mode", "top-k", "filter"]
+        expected = ["Skip to the question", *box]
         assert stops[: len(expected)] == expected
         assert stops[-3:] == ["/metrics", "/healthz", "/readyz"]
         # The skip link leads to the box; Enter asks.

@@ -1,8 +1,11 @@
 // The box: a question goes out, hits come back. One at a time.
 
 import { byId, el, show } from "./dom.js";
+import { answerCard } from "./answer.js";
+import { plural } from "./format.js";
 import { hits, offerMore, plan } from "./hits.js";
-import { ask } from "./server.js";
+import { ask, lines, Problem } from "./server.js";
+import { leave } from "./sources.js";
 
 const OTHER = "\u0000other";
 let running = null;
@@ -25,6 +28,7 @@ export function showChoices(overview) {
   const options = names.map((name) => [name, name]);
   if (overview.totals.collections > overview.collections.length) options.push([OTHER, "another …"]);
   choose(byId("collection"), options, "default");
+  offer("generator", overview.generators.length ? [...overview.generators.map((name) => [name, name]), ["", "nobody: passages alone"]] : [["", "nobody"]]);
   offer("reranker", [["", "nothing"], ...overview.rerankers.map((name) => [name, name])]);
   showOther();
 }
@@ -62,21 +66,68 @@ function question() {
 async function answer() {
   running?.abort();
   const mine = (running = new AbortController());
-  const began = performance.now();
   busy(true);
   try {
-    const result = await ask("/page/search", question(), mine.signal);
-    const results = byId("results");
-    show(results, plan(result, (performance.now() - began) / 1000), hits(result.hits, { title: "Hits" }));
-    offerMore(results);
+    const generator = byId("generator").value;
+    if (generator) await written({ ...question(), generator }, mine.signal);
+    else await searched(question(), mine.signal);
   } catch (error) {
-    if (error.name !== "AbortError") show(byId("results"), failed(error));
+    if (error.name === "AbortError") tell("Stopped.");
+    else showFailure(error);
   } finally {
     if (running === mine) {
       running = null;
       busy(false);
     }
   }
+}
+
+async function searched(asked, signal) {
+  const began = performance.now();
+  const result = await ask("/page/search", asked, signal);
+  show(byId("results"), plan(result, (performance.now() - began) / 1000), hits(result.hits, { title: "Hits" }));
+  offerMore(byId("results"));
+  tell(`${plural(result.hits.length, "passage")} found.`);
+}
+
+async function written(asked, signal) {
+  const began = performance.now();
+  const results = byId("results");
+  const card = answerCard();
+  let found = null;
+  try {
+    for await (const event of lines("/page/answer", asked, signal)) {
+      if (event.found) {
+        found = event.found;
+        show(results, card.card, plan(found, (performance.now() - began) / 1000), hits(found.hits, { title: "Sources" }));
+        offerMore(results);
+      } else if (event.text) {
+        card.write(event.text);
+      } else if (event.answer) {
+        card.finish(event.answer, found);
+        tell(`${event.answer.text} ${plural(found.hits.length, "source")}.`);
+        return;
+      } else if (event.error) {
+        throw new Problem(event.error);
+      }
+    }
+    throw new Problem({ reason: "UNREACHED", message: "The answer broke off." });
+  } catch (error) {
+    // What was found stays, and so does what was written; it is not said to be an answer.
+    card.stop(error.name === "AbortError" ? "was stopped, and was not checked" : "broke off, and was not checked");
+    throw error;
+  }
+}
+
+function showFailure(error) {
+  const begun = byId("results").querySelector(".answer");
+  if (begun) begun.after(failed(error));
+  else show(byId("results"), failed(error));
+}
+
+// For those who listen: what the eye sees at once.
+function tell(words) {
+  byId("told").textContent = words;
 }
 
 function busy(is) {
@@ -90,10 +141,12 @@ function failed(error) {
     error.fields?.length > 0 && el("ul", {}, error.fields.map((each) => el("li", {}, el("code", {}, each.field), ` ${each.description}`))));
 }
 
-// Escape goes one step back: it stops what runs, else it closes what was found.
+// Escape goes one step back: it stops what runs, else it leaves a source for the answer, else it closes all.
 function back(event) {
   if (running) {
     running.abort();
+  } else if (leave()) {
+    // The focus is where the source was cited.
   } else if (byId("results").hasChildNodes()) {
     show(byId("results"));
     byId("question").focus();

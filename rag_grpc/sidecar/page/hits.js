@@ -34,7 +34,6 @@ function bar(share, shade) {
   return part;
 }
 
-// `numbered` where an answer cites them as [1], [2] and so on.
 export function hits(found, { title }) {
   if (!found.length) return el("section", { class: "card" }, el("p", { class: "empty" }, "Nothing was found."));
   const best = {};
@@ -78,16 +77,28 @@ export function offerMore(root) {
   }
 }
 
-// Offsets are in code points, which are not JavaScript's characters.
-export function marked(text, marks) {
+// `marks` and `quote` are in code points, which are not JavaScript's characters. A quote goes around its marks.
+export function marked(text, marks, quote = null) {
   const points = Array.from(text);
+  if (!quote) return highlighted(points, marks, 0, points.length);
+  const [from, to] = quote;
+  return [
+    highlighted(points, marks, 0, from),
+    el("span", { class: "quote" }, highlighted(points, marks, from, to)),
+    highlighted(points, marks, to, points.length),
+  ];
+}
+
+function highlighted(points, marks, begin, end) {
   const parts = [];
-  let end = 0;
+  let done = begin;
   for (const [from, to] of marks) {
-    parts.push(points.slice(end, from).join(""), el("mark", {}, points.slice(from, to).join("")));
-    end = to;
+    if (to <= begin || from >= end) continue;
+    const [first, last] = [Math.max(from, done), Math.min(to, end)];
+    parts.push(points.slice(done, first).join(""), el("mark", {}, points.slice(first, last).join("")));
+    done = last;
   }
-  parts.push(points.slice(end).join(""));
+  parts.push(points.slice(done, end).join(""));
   return parts;
 }
 

@@ -28,6 +28,7 @@ export function showServer(overview) {
     ["Embedders", models(overview.embedders.map((each) => [each.name, embedderWords(each)]))],
     ["Re-rankers", models(overview.rerankers.map((name) => [name]))],
     ["Generators", models(overview.generators.map((name) => [name]))],
+    ["Judges", models(overview.judges.map((name) => [name]))],
     ["Holds", `${plural(totals.documents, "document")}, ${plural(totals.chunks, "chunk")}`],
     ["Disk", disk.used === null ? "not used" : `${bytes(disk.used)} used, ${bytes(disk.free)} free`],
     ["Waiting", `${plural(waiting.write, "write")}, ${plural(waiting.search, "search").replace("searchs", "searches")}`],
