@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from rag_grpc import model_set
 from rag_grpc.app import RunningServer, running_server
 from rag_grpc.core.errors import ModelUnavailable
+from rag_grpc.core.precedence import LONGEST_WAIT
 from rag_grpc.settings import Settings
 from ragapi.v1 import evaluation_service_pb2 as pb
 from ragapi.v1 import retrieval_service_pb2 as retrieval
@@ -29,7 +32,8 @@ from tests.e2e.bare_client import RPCS, Stubs, send
 
 CUTOFFS = (1, 3, 5, 10, 100)
 A_MESSAGE = 30
-MODES = (retrieval.SEARCH_MODE_UNSPECIFIED, retrieval.SEARCH_MODE_LEXICAL, retrieval.SEARCH_MODE_DENSE)
+DENSE = retrieval.SEARCH_MODE_DENSE
+MODES = (retrieval.SEARCH_MODE_UNSPECIFIED, retrieval.SEARCH_MODE_LEXICAL, DENSE)
 
 
 def labelled(name: str) -> list[pb.LabelledQuery]:
@@ -173,11 +177,15 @@ async def _recall_by_hand(stubs: Stubs, rows: NDArray[np.float32], ef: int) -> f
 
 
 class Stubborn(LetterEmbedder):
-    """Fails for a text that says so."""
+    """Fails, or waits to be let go, for a text that says so."""
+
+    let_go = threading.Event()
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if any("fail" in text for text in texts):
             raise ModelUnavailable("it will not")
+        if any("hold" in text for text in texts):
+            self.let_go.wait(30)
         return super().embed_queries(texts)
 
 
@@ -224,6 +232,25 @@ async def test_a_caller_who_leaves_or_is_late_stops_the_run(stubborn: Stubs) -> 
         with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
             await _to_its_end(call)
         assert await call.code() is ended
+
+
+async def test_a_run_waits_while_a_user_does(stubborn: Stubs) -> None:
+    """Beside a user's query that lasts, one labelled query begins every tenth of a second; then all do."""
+    Stubborn.let_go.clear()
+    held = asyncio.ensure_future(
+        stubborn.retrieval.Query(retrieval.QueryRequest(collection="few", query="hold", mode=DENSE))
+    )
+    words = retrieval.QueryRequest(collection="few", mode=retrieval.SEARCH_MODE_LEXICAL)
+    run = stubborn.evaluation.EvaluateRetrieval(messages(words, [query(f"q{n}") for n in range(50)]))
+    try:
+        begun = time.monotonic()
+        while (await run.read()).query.query_id != "q2":
+            assert not held.done()
+        assert time.monotonic() - begun > 2 * LONGEST_WAIT
+    finally:
+        Stubborn.let_go.set()
+    await asyncio.wait_for(_to_its_end(run), 10)
+    assert (await held).results
 
 
 @pytest.mark.asyncio(loop_scope="module")
