@@ -91,10 +91,16 @@ class Settings:
         "The generators that answer questions, likewise; the first is the default. Empty means none.",
     )
     grounding_threshold: float = setting(
-        "0.2",
+        "0.18",
         share,
         "The support from which on an answer counts as grounded; below it the answer says that the sources"
         " hold none. generation.md says what it was chosen on.",
+    )
+    answer_timeout: float = setting(
+        "2m",
+        duration("100ms", "1h"),
+        "How long a generator far away may take for an answer, tries and pauses together; then it is"
+        " MODEL_UNAVAILABLE.",
     )
     judges: tuple[str, ...] = setting(
         "lexical",
@@ -123,16 +129,17 @@ class Settings:
     openai_base_url: str = setting(
         "https://api.openai.com/v1",
         url,
-        "Where the embedders of kind `openai` are served that name no other place.",
+        "Where the models of kind `openai` are served that name no other place.",
     )
     openai_api_key: Secret = setting("", secret, "The key for that place.", secret=True)
     openai_timeout: float = setting(
         "30s",
         duration("100ms", "10m"),
-        "How long a batch of texts may take there, tries and pauses together; then it is MODEL_UNAVAILABLE.",
+        "How long a batch of texts may take there, tries and pauses together, and how long the next piece of"
+        " an answer; then it is MODEL_UNAVAILABLE.",
     )
     openai_retries: int = setting(
-        "3", whole(0, 20), "How often a batch is tried again that was turned away or got no answer."
+        "3", whole(0, 20), "How often what was turned away or got no answer is tried again."
     )
     canary_file: Path | None = setting(
         "",

@@ -53,8 +53,8 @@ class Grounding:
         self._analyzer = analyzer
         self._threshold = threshold
 
-    async def check(self, written: str, task: WritingTask) -> Grounded:
-        """Take an answer apart. Raises what Judging.weigh raises."""
+    async def check(self, written: str, task: WritingTask, *, cut: bool = False) -> Grounded:
+        """Take an answer apart; one that was `cut` ends anywhere. Raises what Judging.weigh raises."""
         text, removed = checked(written.strip(), len(task.sources))
         spans = sentences(text)
         numbers = cited(text, spans)
@@ -70,6 +70,9 @@ class Grounding:
             for span, cites, support, answers in zip(spans, numbers, weighed, places, strict=True)
         )
         best = max((each.support for each in claims), default=0.0)
+        if cut and len(weighed) > 1 and not numbers[-1]:
+            # The citation that was to follow.
+            weighed = weighed[:-1]
         borne_out = fmean(each.value for each in weighed) if weighed else 0.0
         grounded = bool(claims) and best >= self._threshold and borne_out >= BORNE_OUT
         return Grounded(text, claims, grounded, removed)

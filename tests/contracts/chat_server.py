@@ -171,9 +171,13 @@ _USAGE = {"prompt_tokens": 120, "completion_tokens": 34, "total_tokens": 154}
 
 @dataclass
 class ChatServer:
-    """What the server was asked, and what it is to do next; where that is nothing, it says `model`'s text."""
+    """What the server was asked, and what it is to do next.
+
+    Where there are no orders it does as by `default`, and without one says `model`'s text.
+    """
 
     url: str = ""
+    default: Order | None = None
     model: Model = field(default_factory=lambda: always("The sources say so [1]."))
     orders: deque[Order] = field(default_factory=deque)
     requests: list[Body] = field(default_factory=list)
@@ -204,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         told = self.server_of
         told.requests.append(body)
         told.headers.append({key.lower(): each for key, each in self.headers.items()})
-        order = told.orders.popleft() if told.orders else says(told.model)
+        order = told.orders.popleft() if told.orders else told.default or says(told.model)
         told.arrived.set()
         self._whole = False
         try:
