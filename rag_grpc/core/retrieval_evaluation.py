@@ -25,6 +25,7 @@ ONLY_IDS = HitParts(text=False, title=False, metadata=False)
 SHOWN_CUTOFFS = 10
 """Cutoffs of a run that are recorded, the smallest ones: a caller may name a hundred."""
 _ANY_TEXT = "anything"
+_NO_EMBEDDER = "looks for meaning, and the collection has no embedder; leave it out, or ask for LEXICAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,9 @@ class RetrievalEvaluation:
         try:
             self._retrieval.check(template._replace(text=_ANY_TEXT))
         except RagError as error:
+            if any(each.field == "vector" for each in error.violations):
+                # To a query it is said that it lacks a vector; a labelled one can bring none.
+                raise InvalidField.of([FieldViolation("template.mode", _NO_EMBEDDER)]) from error
             raise error.of_part("template", prefix="template.") from error
         return EvaluationRun(self._retrieval, self._precedence, self._records, template, cutoffs)
 

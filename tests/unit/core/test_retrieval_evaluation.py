@@ -27,6 +27,7 @@ from rag_grpc.core.quality_records import QualityRecords
 from rag_grpc.core.queries import CrossEncoding, Query
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.core.retrieval_evaluation import LabelledQuery, RetrievalEvaluation
+from rag_grpc.core.searches import SearchMode
 from rag_grpc.stores.memory import MemoryStore
 from tests.contracts.fakes import JsonCodec, LetterEmbedder, Records, prepared, put, spec
 
@@ -206,6 +207,16 @@ async def test_what_all_queries_would_raise_is_raised_first(
         house.evaluation.begin(template(**wrong))
     fields = [each.field for each in getattr(raised.value, "violations", ())]
     assert all(field.startswith("template.") for field in fields)
+
+
+async def test_a_collection_without_an_embedder_is_measured_by_words_alone(house: House) -> None:
+    made = await house.store.create_collection(spec("words"), "")
+    await put(house.store, made, prepared("d"))
+    house.evaluation.begin(template(collection="words"))
+    for mode in (SearchMode.DENSE, SearchMode.HYBRID):
+        with pytest.raises(InvalidField) as raised:
+            house.evaluation.begin(template(collection="words", mode=mode))
+        assert [each.field for each in raised.value.violations] == ["template.mode"]
 
 
 async def test_an_error_in_the_middle_names_its_query(house: House) -> None:
