@@ -17,10 +17,9 @@ from prometheus_client import CollectorRegistry
 
 from rag_grpc import __version__
 from rag_grpc.analyzers.snowball import SnowballAnalyzer
-from rag_grpc.canary_file import CanaryFile, canary_file
+from rag_grpc.canary_choice import make_canary
 from rag_grpc.canary_gauges import CanaryGauges
 from rag_grpc.core.budget import ByteBudget
-from rag_grpc.core.canary import Canary
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.faithfulness import FaithfulnessEvaluation
@@ -124,8 +123,15 @@ class Parts:
             analyzer=self.analyzer,
             telemetry=self.telemetry,
         )
-        file = canary_file(settings)
-        self.canary = None if file is None else self._canary(file)
+        self.canary = make_canary(
+            settings,
+            store=self.store,
+            # Not the users' one: its queries wait for theirs.
+            retrieval=self._retrieval(Precedence()),
+            judging=self.judging,
+            precedence=self.precedence,
+            records=self.records,
+        )
         self.registry.register(CanaryGauges(None if self.canary is None else self.canary.state))
         self.line = LoopLine()
         self.desk = Desk(self.line, not_ready=self._refusal, telemetry=self.telemetry, registry=self.registry)
@@ -265,18 +271,6 @@ class Parts:
             analyzer=self.analyzer,
             ef=self.settings.hnsw_ef,
             precedence=precedence,
-        )
-
-    def _canary(self, file: CanaryFile) -> Canary:
-        return Canary(
-            source=file,
-            # Not the users' one: its queries wait for theirs.
-            retrieval=self._retrieval(Precedence()),
-            precedence=self.precedence,
-            index=IndexMeasuring(store=self.store, precedence=self.precedence, records=self.records),
-            faithfulness=None,
-            records=self.records,
-            interval=self.settings.canary_interval,
         )
 
     def _refusal(self) -> str:

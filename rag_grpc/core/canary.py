@@ -62,10 +62,10 @@ class QuestionSource(Protocol):
 
 
 class FaithfulnessMeasure(Protocol):
-    """Says how far passages support an answer, from 0 to 1. May raise any RagError."""
+    """Says how far passages support an answer, from 0 to 1, when it is its turn. May raise any RagError."""
 
     async def __call__(self, answer: str, contexts: Sequence[str], question: str) -> float:
-        """Weigh one answer."""
+        """Weigh one answer, to the question that it answers."""
 
 
 @dataclass(slots=True)
@@ -189,8 +189,9 @@ class Canary:
         for question in questions:
             async with self._precedence.turn():
                 result = await self._retrieval.query(Query(collection, question.query, top_k=SOURCES))
-                contexts = [hit.chunk.text for hit in result.hits]
-                total += await faithfulness(question.answer, contexts, question.query)
+            # Judging has turns of its own; one that waited for them in a turn would hold itself up.
+            contexts = [hit.chunk.text for hit in result.hits]
+            total += await faithfulness(question.answer, contexts, question.query)
         shown = {"faithfulness": total / len(questions)}
         await self._records.add(collection, "faithfulness", shown, origin=Origin.CANARY)
 

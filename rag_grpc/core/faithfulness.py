@@ -68,6 +68,15 @@ class FaithfulnessEvaluation:
         Raises NotConfigured, ModelUnavailable, NotReady, and LimitExceeded, before anything is weighed, for
         more than `most_sentences` in all: no response would hold them.
         """
+        report = await self.weigh(answers, judge=judge, most_sentences=most_sentences)
+        mean = fmean(each.value for each in report.results)
+        await self._records.add("", "faithfulness", {"faithfulness": mean})
+        return report
+
+    async def weigh(
+        self, answers: Sequence[AnswerWithContext], *, judge: str = "", most_sentences: int
+    ) -> FaithfulnessReport:
+        """Do the same for somebody who keeps what comes of it himself."""
         name = self._judging.named(judge)
         spans = await asyncio.to_thread(lambda: [sentences(each.answer) for each in answers])
         count = sum(map(len, spans))
@@ -79,7 +88,6 @@ class FaithfulnessEvaluation:
             )
         supports = iter(await self._weighed(name, _statements(answers, spans)))
         results = tuple(_faithfulness([(span, next(supports)) for span in each]) for each in spans)
-        await self._records.add("", "faithfulness", {"faithfulness": fmean(each.value for each in results)})
         return FaithfulnessReport(name, results)
 
     async def _weighed(self, judge: str, statements: Sequence[Statement]) -> list[Support]:

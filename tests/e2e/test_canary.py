@@ -26,8 +26,17 @@ ANIMALS = ("cats sleep", "dogs bark", "birds sing", "fish swim")
 
 
 def questions(texts: tuple[str, ...]) -> str:
+    """A question after each text; its answer is the text itself."""
     return "\n".join(
-        json.dumps({"collection": COLLECTION, "query": text, "relevance": {text: 1}}) for text in texts
+        json.dumps(
+            {
+                "collection": COLLECTION,
+                "query": text,
+                "relevance": {text: 1},
+                "answer": f"{text.capitalize()}.",
+            }
+        )
+        for text in texts
     )
 
 
@@ -95,7 +104,10 @@ async def next_run(server: RunningServer) -> None:
 async def test_it_measures_shows_and_keeps(settings: Settings) -> None:
     async with filled(settings) as (server, stubs):
         await next_run(server)
-        assert scores(server) == {
+        measured = scores(server)
+        supported = measured.pop("faithfulness")
+        assert supported > 0.8
+        assert measured == {
             "recall@10": 1.0,
             "ndcg@10": 1.0,
             "index_recall": 1.0,
@@ -105,6 +117,8 @@ async def test_it_measures_shows_and_keeps(settings: Settings) -> None:
         await stubs.ingestion.DeleteDocuments(DeleteDocumentsRequest(collection=COLLECTION, documents=half))
         await next_run(server)
         assert scores(server)["recall@10"] == 0.5
+        # Half of the answers are supported as before, and what is left supports no other one.
+        assert scores(server)["faithfulness"] < 0.75 * supported
         kept = [each.value for each in await server.store.quality.since(0) if each.measure == "recall@10"]
         assert (kept[-1], max(kept)) == (0.5, 1.0)
         assert failures(server, "question") == 0

@@ -78,7 +78,7 @@ async def test_every_panel_of_a_used_server_shows_something(settings: Settings, 
     file.write_text('{"query": "number 7", "relevance": {"d7": 1}, "answer": "It is text number 7."}')
     settings = replace(settings, canary_file=file, canary_interval=1.0, graph_from=4)
     async with asyncio.timeout(100), used(settings, tmp_path) as url:
-        while (await sample(url, "count_over_time(rag_chunks[1m])") or 0) < 40:
+        while (await sample(url, "count_over_time(rag_chunks[1m])") or 0) < 40:  # noqa: ASYNC110 # it is another process
             await asyncio.sleep(0.2)
         empty = {
             f"{name}: {panel['title']}: {target['expr']}"
