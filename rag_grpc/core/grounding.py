@@ -59,23 +59,32 @@ class Grounding:
         spans = sentences(text)
         numbers = cited(text, spans)
         said = [without_citations(text[span.start : span.end]) for span in spans]
-        statements = [
-            Statement(each, [in_full(task.sources[number - 1]) for number in cites], task.question)
-            for each, cites in zip(said, numbers, strict=True)
-        ]
-        weighed = await self._judging.weigh("", statements)
+        weighed = await self._weighed(task, said, numbers)
         places = await asyncio.to_thread(self._answering, task, said, numbers)
         claims = tuple(
-            _claim(span, cites, support.value * answers)
-            for span, cites, support, answers in zip(spans, numbers, weighed, places, strict=True)
+            _claim(span, cites, borne_out * answers)
+            for span, cites, borne_out, answers in zip(spans, numbers, weighed, places, strict=True)
         )
         best = max((each.support for each in claims), default=0.0)
         if cut and len(weighed) > 1 and not numbers[-1]:
             # The citation that was to follow.
             weighed = weighed[:-1]
-        borne_out = fmean(each.value for each in weighed) if weighed else 0.0
-        grounded = bool(claims) and best >= self._threshold and borne_out >= BORNE_OUT
+        grounded = bool(claims) and best >= self._threshold and fmean(weighed) >= BORNE_OUT
         return Grounded(text, claims, grounded, removed)
+
+    async def _weighed(
+        self, task: WritingTask, said: Sequence[str], numbers: Sequence[tuple[int, ...]]
+    ) -> list[float]:
+        """Let the judge weigh each sentence. One that a source has word for word needs no judge."""
+        contexts = [[in_full(task.sources[number - 1]) for number in cites] for cites in numbers]
+        quoted = [_quoted(text, among) for text, among in zip(said, contexts, strict=True)]
+        statements = [
+            Statement(text, among, task.question)
+            for text, among, word_for_word in zip(said, contexts, quoted, strict=True)
+            if not word_for_word
+        ]
+        weighed = iter(await self._judging.weigh("", statements) if statements else ())
+        return [1.0 if word_for_word else next(weighed).value for word_for_word in quoted]
 
     def _answering(
         self, task: WritingTask, said: Sequence[str], numbers: Sequence[tuple[int, ...]]
@@ -111,6 +120,12 @@ class Grounding:
 def in_full(source: Source) -> str:
     """Return a source's text with what stands above it, which a sentence may rest on too."""
     return "\n".join(filter(None, (source.title, *source.headings, source.text)))
+
+
+def _quoted(text: str, contexts: Sequence[str]) -> bool:
+    """Tell whether a context has a sentence as it stands, but for its citations and white space."""
+    words = " ".join(text.split())
+    return bool(words) and any(words in " ".join(without_citations(each).split()) for each in contexts)
 
 
 def _claim(span: TextSpan, cites: tuple[int, ...], support: float) -> Claim:

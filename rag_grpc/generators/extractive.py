@@ -12,6 +12,7 @@ numbers in brackets, which readers would take for citations, they are left out.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 from math import exp
 from typing import Final
@@ -26,6 +27,10 @@ MOST_SENTENCES: Final = 4
 WORTH_A_WORD: Final = 0.0055
 """How likely a further sentence must be to hold the answer, for each word that counts in it: chosen so that
 answers have some 45 words in the mean, on questions that no figure is reported from."""
+
+
+_STOP: Final = re.compile(r"[^\w\s\"'\u2019\u201d\u00bb)\]}:;,-][\"'\u2019\u201d\u00bb)\]}]*$")
+"""What ends a sentence, in any script: a sign that neither closes something nor goes on."""
 
 
 class ExtractiveGenerator:
@@ -51,10 +56,13 @@ class ExtractiveGenerator:
             yield Written(Stop.NOT_GROUNDED)
             return
         room = task.max_output_tokens
+        between = ""
         for place, each in enumerate(chosen):
             text, took = _within(_quoted(task, each), room)
             if text:
-                yield f"{' ' if place else ''}{text} [{each.source + 1}]"
+                yield f"{between}{text} [{each.source + 1}]"
+                # Else what a chunk cuts off within a sentence would run into the next one.
+                between = " " if _STOP.search(text) else "\n"
             if room and took >= room and (place + 1 < len(chosen) or text != _quoted(task, each)):
                 yield Written(Stop.LENGTH)
                 return
