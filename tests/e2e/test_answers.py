@@ -201,15 +201,13 @@ async def test_a_server_without_generators_says_so(settings: Settings) -> None:
     assert refusal.reason == "NOT_CONFIGURED"
 
 
-async def test_the_server_tells_its_generators_and_counts_answers(
-    server: RunningServer, answers: Any
-) -> None:
+async def test_answers_are_counted(server: RunningServer, answers: Any) -> None:
     await answer(answers)
     await answer(answers, "Who wrote Hamlet?")
     for grounded in ("yes", "no"):
         labels = {"generator": "extractive", "grounded": grounded}
         assert server.registry.get_sample_value("rag_answers_total", labels) == 1
-    stages = {"generate", "first_text", "judge"}
+    stages = ("generate", "first_text")
     for stage in stages:
         count = server.registry.get_sample_value("rag_stage_seconds_count", {"stage": stage})
         assert count, stage

@@ -22,7 +22,7 @@ from tests.contracts import chat_server as chat
 from tests.e2e.bare_client import RPCS, Answer, Stubs, send
 from tests.e2e.test_answers import NO_ANSWER, QUESTION, answer, fill, options, streamed
 
-RIGHT = "Paris is the capital of France [1]."
+RIGHT = "The capital of France is Paris [1]."
 
 
 @pytest.fixture
@@ -63,6 +63,7 @@ async def test_what_a_model_writes_is_streamed_checked_and_counted(
     assert claim.support > 0.3
     assert (said.usage.input_tokens, said.usage.output_tokens) == (120, 34)
     assert counted(server, "rag_answer_tokens_total", kind="output") == 34
+    assert server.registry.get_sample_value("rag_stage_seconds_count", {"stage": "judge"})
     assert "<source 1>\nFrance\nParis is the capital" in upstream.prompt()
 
 
