@@ -107,6 +107,10 @@ bench-full: $(DEV_READY) ## measure everything (long)
 eval-retrieval: $(DEV_READY) ## measure how well it finds, on the collections in ../shared/data
 	@$(PY) -m benchmarks.retrieval_quality $(ARGS)
 
+.PHONY: eval-answers
+eval-answers: $(DEV_READY) ## measure answers and their judges, on the collections in ../shared/data
+	@$(PY) -m benchmarks.answer_quality $(ARGS)
+
 ##@ Ship it
 
 .PHONY: image

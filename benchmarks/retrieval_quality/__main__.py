@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from benchmarks.retrieval_quality.checks import MODEL, Figure, Quality
+from benchmarks.figures import Table
+from benchmarks.retrieval_quality.checks import MODEL, Quality
 from benchmarks.retrieval_quality.kept_vectors import KeptVectors
 from rag_grpc import model_set
 from rag_grpc.embedders.fastembed import EmbedderOptions, FastembedEmbedder
@@ -40,32 +39,9 @@ def main() -> int:
         kept = KeptVectors(embedder, arguments.kept)
         model_set.EMBEDDERS[MODEL] = lambda: kept
     with tempfile.TemporaryDirectory() as scratch:
-        table = _Table()
+        table = Table()
         asyncio.run(Quality(arguments.data, Path(scratch), table.add, model=model).measure())
-    figures = table.figures
-    if arguments.json:
-        arguments.json.write_text(
-            json.dumps([[each.what, each.measure, each.value, each.floor] for each in figures], indent=1)
-        )
-    missed = [each for each in figures if not each.reached]
-    print(f"\n{len(figures) - len(missed)} of {len(figures)} figures as they must be.")
-    return 1 if missed else 0
-
-
-class _Table:
-    """Prints figures as they come, and keeps them."""
-
-    def __init__(self) -> None:
-        self.figures: list[Figure] = []
-        self._began = time.perf_counter()
-
-    def add(self, figure: Figure) -> None:
-        """Take a figure."""
-        self.figures.append(figure)
-        verdict = "yes" if figure.reached else "NO"
-        bound = "" if figure.floor is None else f"  at least {figure.floor:.4f}: {verdict}"
-        seconds = time.perf_counter() - self._began
-        print(f"{seconds:5.0f} s  {figure.value:.4f} {figure.measure:8} {figure.what}{bound}", flush=True)
+    return table.end(arguments.json)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ chosen on SciFact's train claims, which share no judgement with the test claims.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure
 from benchmarks.retrieval_quality.data_sets import DataSet, load
 from benchmarks.retrieval_quality.service import ingest, measured, service
 from rag_client import AsyncRagClient, DocumentRef, Fusion
@@ -22,21 +22,6 @@ WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.7)
 CONSTANTS = (1, 5, 10, 20, 60)
 MODEL = "minilm"
 OPEN_FILTER = 'NOT doc_id = "none"'
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One value, and the least that it must be, where there is such a bound."""
-
-    what: str
-    measure: str
-    value: float
-    floor: float | None = None
-
-    @property
-    def reached(self) -> bool:
-        """Whether it is what it must be."""
-        return self.floor is None or self.value >= self.floor
 
 
 class Quality:

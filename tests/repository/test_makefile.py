@@ -29,6 +29,7 @@ PROMISED = [
     "bench",
     "bench-full",
     "eval-retrieval",
+    "eval-answers",
     "image",
     "image-check",
     "help",
