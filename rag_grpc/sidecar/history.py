@@ -31,7 +31,12 @@ _CALLS = "grpc_server_handled"
 _SECONDS = "grpc_server_handling_seconds"
 _STAGES = "rag_stage_seconds"
 _PAGE = "rag_page_call_seconds"
-_READ = (f"{_CALLS}_total", *(f"{name}_bucket" for name in (_SECONDS, _STAGES, _PAGE)), f"{_STAGES}_sum")
+_READ = (
+    [f"{_CALLS}_total"],
+    [f"{_SECONDS}_bucket"],
+    [f"{_STAGES}_bucket", f"{_STAGES}_sum"],
+    [f"{_PAGE}_bucket"],
+)
 
 Buckets = dict[float, float]
 
@@ -71,7 +76,7 @@ class History:
 
     def __init__(self, registry: CollectorRegistry, *, clock: Callable[[], float] = time.monotonic) -> None:
         # Of these families alone: the whole registry would ask the store for its sizes each time.
-        self._source = registry.restricted_registry(_READ)
+        self._sources = [registry.restricted_registry(names) for names in _READ]
         self._clock = clock
         self._lock = threading.Lock()
         # From the start, so that the first calls are seen to have come.
@@ -111,8 +116,11 @@ class History:
 
     def _seen(self, now: float) -> Look:
         series: dict[tuple[str, str], Series] = defaultdict(Series)
-        for family in self._source.collect():
-            _take(family, series)
+        for source in self._sources:
+            for family in source.collect():
+                _take(family, series)
+            # All of it takes 4 ms of Python; the event loop need not wait for the whole of that.
+            time.sleep(0)
         return Look(now, dict(series))
 
 

@@ -239,6 +239,20 @@ async def test_it_is_shown_as_it_is_written_and_what_breaks_off_is_no_answer(
     await in_thread(broken)
 
 
+async def test_a_question_that_fails_leaves_nothing_of_the_one_before(
+    filled: RunningServer, browser: Browser
+) -> None:
+    def look() -> None:
+        opened(browser, filled)
+        asked(browser, QUESTION)
+        browser.find(".answer .support")
+        browser.find("#filter").send_keys("lang =", ENTER)
+        assert "INVALID_FILTER" in browser.find("#results [role=alert]").text
+        assert browser.all(".answer, .hit, .plan") == []
+
+    await in_thread(look)
+
+
 async def test_escape_stops_the_writing(filled: RunningServer, browser: Browser) -> None:
     generator = scripted(filled, "A checkpoint ")
 

@@ -244,6 +244,8 @@ async def test_it_says_that_the_server_loads_drains_or_is_gone(settings: Setting
             opened(browser, server)
             assert browser.find("#health-text").text == "not serving: the server is loading its data"
             assert "when the server has loaded" in browser.find("#collections").text
+            assert "when the server has loaded" in browser.find("#quality").text
+            assert browser.complaints() == []
             asked(browser, "log")
             assert "NOT_READY" in browser.find("#results [role=alert]").text
 

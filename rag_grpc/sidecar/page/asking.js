@@ -73,7 +73,7 @@ async function answer() {
     else await searched(question(), mine.signal);
   } catch (error) {
     if (error.name === "AbortError") tell("Stopped.");
-    else showFailure(error);
+    else show(byId("results"), failed(error));
   } finally {
     if (running === mine) {
       running = null;
@@ -113,16 +113,12 @@ async function written(asked, signal) {
     }
     throw new Problem({ reason: "UNREACHED", message: "The answer broke off." });
   } catch (error) {
+    if (!found) throw error;
     // What was found stays, and so does what was written; it is not said to be an answer.
+    if (error.name !== "AbortError") card.card.after(failed(error));
     card.stop(error.name === "AbortError" ? "was stopped, and was not checked" : "broke off, and was not checked");
-    throw error;
+    if (error.name === "AbortError") throw error;
   }
-}
-
-function showFailure(error) {
-  const begun = byId("results").querySelector(".answer");
-  if (begun) begun.after(failed(error));
-  else show(byId("results"), failed(error));
 }
 
 // For those who listen: what the eye sees at once.

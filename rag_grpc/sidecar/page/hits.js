@@ -36,14 +36,12 @@ function bar(share, shade) {
 
 export function hits(found, { title }) {
   if (!found.length) return el("section", { class: "card" }, el("p", { class: "empty" }, "Nothing was found."));
-  const best = {};
-  for (const part of ["dense", "lexical", "rerank"]) best[part] = Math.max(...found.map((hit) => hit[part] ?? -Infinity));
   return el("section", { "aria-labelledby": "hits-title" },
     el("h2", { id: "hits-title" }, title, el("span", { class: "aside" }, plural(found.length, "passage"))),
-    el("ol", { class: "hits" }, found.map((hit, place) => one(hit, place + 1, best))));
+    el("ol", { class: "hits" }, found.map((hit, place) => one(hit, place + 1))));
 }
 
-function one(hit, place, best) {
+function one(hit, place) {
   const name = hit.title || hit.doc_id;
   const text = el("p", { class: "text", id: `text-${place}` }, marked(hit.text, hit.marks));
   const item = el("li", { class: "card hit", id: `hit-${place}`, tabindex: -1 },
@@ -51,7 +49,7 @@ function one(hit, place, best) {
     el("p", { class: "where" }, hit.title && el("code", {}, hit.doc_id), ` chunk ${count(hit.ordinal)}`, hit.headings.length > 0 && ` · ${hit.headings.join(" › ")}`),
     text,
     more(text),
-    scores(hit, best),
+    scores(hit),
     metadata(hit));
   return item;
 }
@@ -102,15 +100,15 @@ function highlighted(points, marks, begin, end) {
   return parts;
 }
 
-function scores(hit, best) {
-  const entry = (name, value, rank, top) => el("div", { class: value === null ? "none" : "" },
+function scores(hit) {
+  const entry = (name, value, rank = null) => el("div", { class: value === null ? "none" : "" },
     el("dt", {}, name),
-    el("dd", {}, score(value), rank !== null && el("span", { class: "muted" }, ` #${rank}`), top && value !== null && value === top && el("span", { class: "tag" }, "best")));
+    el("dd", {}, score(value), rank !== null && el("span", { class: "muted" }, ` #${rank}`)));
   return el("dl", { class: "scores" },
-    entry("score", hit.score, null, false),
-    entry("dense", hit.dense, hit.dense_rank, best.dense),
-    entry("lexical", hit.lexical, hit.lexical_rank, best.lexical),
-    entry("re-rank", hit.rerank, null, best.rerank));
+    entry("score", hit.score),
+    entry("dense", hit.dense, hit.dense_rank),
+    entry("lexical", hit.lexical, hit.lexical_rank),
+    entry("re-rank", hit.rerank));
 }
 
 function metadata(hit) {

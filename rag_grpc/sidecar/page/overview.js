@@ -57,7 +57,7 @@ export function showCollections(overview) {
   const more = totals.collections - collections.length;
   show(
     byId("collections"),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Collections" },
+    el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Collections" },
       el("table", {},
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Name"), numeric("th", "Documents"), numeric("th", "Chunks"), el("th", { scope: "col" }, "Embedded by"), el("th", { scope: "col" }, "Index"))),
         el("tbody", {}, collections.map(row)))),
@@ -68,7 +68,7 @@ export function showCollections(overview) {
 function row(each) {
   const embedder = each.embedder === "none" ? "the caller" : each.embedder;
   return el("tr", {},
-    el("th", { scope: "row" }, el("code", {}, each.name)),
+    el("th", { scope: "row", class: "wraps" }, el("code", {}, each.name)),
     numeric("td", count(each.documents)),
     numeric("td", count(each.chunks)),
     el("td", {}, el("code", {}, embedder), el("span", { class: "muted" }, ` ${count(each.dimension)} · ${each.metric.toLowerCase()}`)),

@@ -20,7 +20,7 @@ async function refresh() {
     showCollections(overview);
     showChoices(overview);
     showTraffic(live);
-    showQuality();
+    showQuality(overview.health.serving);
   } catch (problem) {
     showHealth(last, problem);
   }

@@ -10,18 +10,22 @@ const WHO = { canary: "by the canary", evaluation: "by evaluations" };
 let asked = 0;
 
 export function setUpQuality() {
-  byId("quality-days").addEventListener("change", () => showQuality({ now: true }));
+  byId("quality-days").addEventListener("change", () => showQuality(true, { now: true }));
 }
 
-// It changes seldom, so it is asked for once a minute.
-export async function showQuality({ now = false } = {}) {
-  if (!now && performance.now() - asked < EVERY && asked) return;
+// It changes seldom, so it is asked for once a minute; and not before the server has loaded it.
+export async function showQuality(serving, { now = false } = {}) {
+  if (!serving && !asked) {
+    show(byId("quality"), el("p", { class: "empty" }, "It is shown when the server has loaded."));
+    return;
+  }
+  if (!serving || (asked && !now && performance.now() - asked < EVERY)) return;
   asked = performance.now();
   try {
     draw(await read(`/page/quality.json?days=${byId("quality-days").value}`));
   } catch (problem) {
     asked = 0;
-    show(byId("quality"), el("p", { class: "empty" }, problem.reason === "NOT_READY" ? "It is shown when the server has loaded." : problem.message));
+    show(byId("quality"), el("p", { class: "empty" }, problem.message));
   }
 }
 
