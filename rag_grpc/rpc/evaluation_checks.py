@@ -36,7 +36,9 @@ def check_evaluation(
     known: set[int] = set()
     for place, k in enumerate(cutoffs):
         if k in known:
+            # The first one alone: there may be very many, and other fields are to be named too.
             findings.breaks(f"{prefix}cutoffs[{place}]", f"is {k}, which is there already")
+            break
         known.add(k)
     if request.HasField("template"):
         _check_template(request.template, max(cutoffs or DEFAULT_CUTOFFS), prefix, findings, limits)

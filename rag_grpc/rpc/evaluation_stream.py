@@ -17,7 +17,7 @@ import grpc
 
 from rag_grpc.core.errors import FieldViolation, InvalidField, NotReady
 from rag_grpc.core.models import DEFAULT_COLLECTION
-from rag_grpc.core.retrieval_evaluation import EvaluationRun, LabelledQuery, QueryScores, RetrievalEvaluation
+from rag_grpc.core.retrieval_evaluation import EvaluationRun, QueryScores, RetrievalEvaluation
 from rag_grpc.rpc.convert_evaluation import (
     labelled_from_proto,
     report_to_proto,
@@ -47,7 +47,7 @@ class EvaluationStream:
         self._evaluation = evaluation
         self._drain = drain
         self._validator = validator
-        self._waiting: deque[LabelledQuery] = deque()
+        self._waiting: deque[pb.LabelledQuery] = deque()
         self._running: set[asyncio.Task[QueryScores]] = set()
         self._next: asyncio.Future[Any] | None = None
         self._reading = True
@@ -91,7 +91,9 @@ class EvaluationStream:
     async def _step(self, run: EvaluationRun, drained: asyncio.Future[None]) -> None:
         """Begin what may begin, and deal with what comes first."""
         while self._waiting and len(self._running) < UNDER_WAY:
-            self._running.add(asyncio.ensure_future(run.answer(self._waiting.popleft())))
+            # Converted one by one: a message's labels, all at once, would hold up the event loop.
+            labelled = labelled_from_proto(self._waiting.popleft())
+            self._running.add(asyncio.ensure_future(run.answer(labelled)))
         if self._reading and self._next is None and not self._waiting:
             self._next = asyncio.ensure_future(self._context.read())
         awaited: set[asyncio.Future[Any]] = {drained, *self._running}
@@ -138,7 +140,7 @@ class EvaluationStream:
                 raise InvalidField.of(
                     [FieldViolation(field, f"is {query.query_id!r}, which this run had already")]
                 )
-            self._waiting.append(labelled_from_proto(query))
+            self._waiting.append(query)
 
     async def _abandon(self, drained: asyncio.Future[None]) -> None:
         """End what is still going on: no query outlives the call."""

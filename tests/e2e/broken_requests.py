@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -137,6 +137,9 @@ def _list_faults(field: FieldDescriptor, rule: Rule) -> Found:
 
 def _grow(size: int) -> Callable[[Any], None]:
     def grow(values: Any) -> None:
+        if isinstance(values, MutableMapping):
+            values.update((f"key {number}", 1) for number in range(size))
+            return
         del values[:]
         if hasattr(values, "add"):
             for _ in range(size):

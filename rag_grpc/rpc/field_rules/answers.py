@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rag_grpc.rpc.field_rules.rule import ANY, COLLECTION, MODEL, MessageRule, Rule
+from rag_grpc.rpc.field_rules.rule import COLLECTION, MODEL, MessageRule, Rule
 
 RULES = {
     "ragapi.v1.AnswerOptions.retrieval": Rule(
@@ -24,12 +24,16 @@ RULES = {
     "ragapi.v1.EvaluateRetrievalRequest.cutoffs": Rule(
         max_items=100, min_value=1, max_value_limit="max_top_k", note="in a stream's first message"
     ),
-    "ragapi.v1.EvaluateRetrievalRequest.queries": ANY,
+    "ragapi.v1.EvaluateRetrievalRequest.queries": Rule(
+        max_items=1000, note="in one message; a run may have any number of them"
+    ),
     "ragapi.v1.LabelledQuery.query_id": Rule(required=True, max_bytes=512, no_control_characters=True),
     "ragapi.v1.LabelledQuery.text": Rule(
         required=True, not_blank=True, max_characters_limit="max_query_characters"
     ),
-    "ragapi.v1.LabelledQuery.relevance": Rule(required=True, note="by `doc_id`; 0 is not relevant"),
+    "ragapi.v1.LabelledQuery.relevance": Rule(
+        required=True, max_items=10_000, note="by `doc_id`; 0 is not relevant"
+    ),
     "ragapi.v1.EvaluateFaithfulnessRequest.answers": Rule(required=True, max_items_limit="max_batch_queries"),
     "ragapi.v1.EvaluateFaithfulnessRequest.judge": MODEL,
     "ragapi.v1.AnswerWithContext.answer": Rule(
