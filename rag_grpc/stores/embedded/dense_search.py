@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rag_grpc.core.models import Metric
 from rag_grpc.core.searches import Candidates, SearchStrategy
-from rag_grpc.stores.embedded.graph import Graph, scores_of
+from rag_grpc.stores.embedded.graph import Graph, Table, scores_of
 from rag_grpc.stores.embedded.processors import ALONE, Processors
 from rag_grpc.stores.embedded.vector_file import Ids, Rows, Slots
 
@@ -93,20 +93,22 @@ def search(
 
 
 def _as_they_are(
-    view: DenseView, labels: list[Ids], distances: list[Scores], k: int, covered: int
+    view: DenseView, labels: Table[np.int64], distances: Table[np.float32], k: int, covered: int
 ) -> list[Found] | None:
     """Take what the graph found where nothing is to be added or left out, as in a collection at rest.
 
     All queries at once, because each call into numpy costs a microsecond; None where it is not so simple.
     """
     slots = view.slots
-    if covered != slots.length or any(len(ids) < k for ids in labels):
+    if covered != slots.length or not (isinstance(labels, np.ndarray) and isinstance(distances, np.ndarray)):
         return None
-    ids = np.stack([each[:k] for each in labels])
+    if labels.shape[1] < k:
+        return None
+    ids = labels[:, :k]
     places = np.searchsorted(slots.ids[: slots.length], ids)
     if int(places.max()) >= slots.length or not (slots.died[places] > view.seq).all():
         return None
-    scores = scores_of(np.stack([each[:k] for each in distances]), view.metric)
+    scores = scores_of(distances[:, :k], view.metric)
     if (scores[:, 1:] >= scores[:, :-1]).any():
         # Some tie, and ties are settled by id.
         return None

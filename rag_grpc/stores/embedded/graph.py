@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import hnswlib
 import numpy as np
@@ -34,8 +35,24 @@ GROWTH = 1.5
 EMPTY_SLOTS = 1024
 """Slots that a graph is made with beyond its rows; an empty one costs some 45 bytes."""
 
+OWN_THREADS_FROM = 16
+"""From so many queries for each thread on, hnswlib's own threads do, which share the work out one by one."""
 QUERIES_A_THREAD = 8
 """From so many queries for each thread on, several threads answer a batch."""
+
+
+T = TypeVar("T", np.int64, np.float32)
+Table: TypeAlias = NDArray[T] | list[NDArray[T]]
+"""Rows of one length, or of any."""
+
+
+def _joined(parts: list[Table[T]]) -> Table[T]:
+    if len(parts) == 1:
+        return parts[0]
+    whole = [each for each in parts if isinstance(each, np.ndarray)]
+    if len(whole) == len(parts):
+        return np.concatenate(whole)
+    return [row for part in parts for row in part]
 
 
 class FairLock:
@@ -161,12 +178,13 @@ class Graph:
 
     def nearest(
         self, queries: Rows, k: int, *, threads: Processors = ALONE
-    ) -> tuple[list[Ids], list[NDArray[np.float32]], int]:
+    ) -> tuple[Table[np.int64], Table[np.float32], int]:
         """Find up to `k` chunks for each row of `queries` (n, dimension), nearest first.
 
-        Returns ids and hnswlib's distances, row for row, and the slots that were covered. A row whose search
-        hnswlib refuses (it finds fewer than k where parts of the graph cannot be reached) comes back empty:
-        the caller compares exactly then.
+        Returns ids and hnswlib's distances, row for row, and the slots that were covered: arrays of shape
+        (n, k'), where every row has as many, which is dear to take apart. A row whose search hnswlib refuses
+        (it finds fewer than k where parts of the graph cannot be reached) comes back empty: the caller
+        compares exactly then.
         """
         if queries.ndim != 2 or queries.shape[1] != self.dimension:  # noqa: PLR2004  # a matrix
             raise ValueError(f"queries of shape {queries.shape} for dimension {self.dimension}")
@@ -176,19 +194,18 @@ class Graph:
             if k < 1:
                 none = np.empty(0, dtype=np.int64)
                 return [none] * len(queries), [np.empty(0, dtype=np.float32)] * len(queries), covered
-            found = threads.spread(lambda part: self._knn(part, k), queries, least=QUERIES_A_THREAD)
-        return (
-            [ids for labels, _ in found for ids in labels],
-            [near for _, distances in found for near in distances],
-            covered,
-        )
+            if len(queries) >= OWN_THREADS_FROM * threads.count:
+                found = [self._knn(queries, k, threads.count)]
+            else:
+                found = threads.spread(lambda part: self._knn(part, k), queries, least=QUERIES_A_THREAD)
+        return _joined([labels for labels, _ in found]), _joined([near for _, near in found]), covered
 
-    def _knn(self, queries: Rows, k: int) -> tuple[list[Ids], list[NDArray[np.float32]]]:
+    def _knn(self, queries: Rows, k: int, threads: int = 1) -> tuple[Table[np.int64], Table[np.float32]]:
         try:
-            labels, distances = self._index.knn_query(queries, k=k, num_threads=1)
+            labels, distances = self._index.knn_query(queries, k=k, num_threads=threads)
         except RuntimeError:
             return self._one_by_one(queries, k)
-        return list(labels.astype(np.int64)), list(distances)
+        return labels.view(np.int64), distances
 
     def _one_by_one(self, queries: Rows, k: int) -> tuple[list[Ids], list[NDArray[np.float32]]]:
         found: list[Ids] = []

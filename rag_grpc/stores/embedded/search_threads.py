@@ -8,7 +8,8 @@ at the database cost.
 One thread answers all searches that go through a graph alone, and spreads
 a large batch over every processor. A thread for each processor was slower by half:
 Python runs one thread at a time, so several searchers make small batches and stand in
-each other's way, and in the event loop's. What takes longer (words, filters, exact scans) and
+each other's way, and in the event loop's. Calls of many searches have two of their own:
+one reads rows while the other is in the graph. What takes longer (words, filters, exact scans) and
 reads have threads of their own, so that no query through a graph waits behind them.
 So has what has to commit words first, which costs a dozen fsyncs, and waits while the
 writer thread takes words in: those who wait together are answered after one commit.
@@ -42,6 +43,11 @@ BATCH_SEARCHES = 64
 QUICK_CACHE_KIB = 64 * 1024
 """Pages that the reader of searches through a graph keeps. The rows of hits lie all over the database: with a
 quarter of it, reading them took twice as long at 100,000 chunks."""
+LARGE_BATCH = 32
+"""Searches of one call from which on they are not put among those of others."""
+BATCH_THREADS = 2
+"""Threads for such calls: while one is in the graph, which takes every processor and not the GIL, the other
+reads rows and makes hits, which takes the GIL and one processor."""
 SMALL_BATCH = 12
 """What a thread takes at once of searches through a graph, though it is more than its share: smaller batches
 cost too much each."""
@@ -103,9 +109,15 @@ class SearchThreads:
         self._ef = ef
         self._processors = Processors(threads)
         self._quick = _Desk(1, least=SMALL_BATCH)
+        self._batches = _Desk(BATCH_THREADS, least=BATCH_SEARCHES)
         self._slow = _Desk(threads)
         self._words = _Desk(1)
-        self._desks = ((self._quick, "search"), (self._slow, "read"), (self._words, "words"))
+        self._desks = (
+            (self._quick, "search"),
+            (self._batches, "batch"),
+            (self._slow, "read"),
+            (self._words, "words"),
+        )
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._run, args=(desk,), name=f"{name}-{number}", daemon=True)
@@ -146,16 +158,17 @@ class SearchThreads:
             future.set_result([])
             return future
         job = _Job(future, [None] * count, count)
+        quick = self._quick if count < LARGE_BATCH else self._batches
         for place, search in enumerate(searches):
-            self._desk_of(search).searches.append(_Item(job, place, search))
+            self._desk_of(search, quick).searches.append(_Item(job, place, search))
         for desk, _ in self._desks:
             desk.wake_up(len(desk.searches))
         return future
 
-    def _desk_of(self, search: Search) -> _Desk:
+    def _desk_of(self, search: Search, quick: _Desk) -> _Desk:
         if search.lexical is not None and self._lacks_words(search):
             return self._words
-        return self._slow if _takes_long(search) else self._quick
+        return self._slow if _takes_long(search) else quick
 
     def _lacks_words(self, search: Search) -> bool:
         """Say whether words would have to be committed first, as far as can be known now."""
@@ -176,7 +189,7 @@ class SearchThreads:
 
     def _run(self, desk: _Desk) -> None:
         reader = self._open_reader()
-        if desk is self._quick:
+        if desk is self._quick or desk is self._batches:
             reader.pragma("cache_size", -QUICK_CACHE_KIB)
         try:
             while True:
