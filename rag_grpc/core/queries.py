@@ -7,7 +7,7 @@ four times as much.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from rag_grpc.core.models import TextSpan, Vector
 from rag_grpc.core.searches import ALL_PARTS, Hit, HitParts, SearchMode, SearchStrategy
@@ -62,6 +62,19 @@ class Query(NamedTuple):
     exact: bool = False
     parts: HitParts = ALL_PARTS
     highlight: bool = False
+
+
+_VECTOR: Final = Query._fields.index("vector")
+
+
+def differ_in_vector_alone(query: Query, other: Query) -> bool:
+    """Whether two queries by vector are the same in everything else."""
+    return (
+        query.vector is not None
+        and other.vector is not None
+        and query[:_VECTOR] == other[:_VECTOR]
+        and query[_VECTOR + 1 :] == other[_VECTOR + 1 :]
+    )
 
 
 class QueryResult(NamedTuple):

@@ -17,7 +17,13 @@ from rag_grpc.core.limits import Limits
 from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import DEFAULT_COLLECTION, NO_EMBEDDER, Collection, TextSpan, Vector
 from rag_grpc.core.ports import Store
-from rag_grpc.core.queries import DEFAULT_RANK_CONSTANT, CrossEncoding, Query, Variety
+from rag_grpc.core.queries import (
+    DEFAULT_RANK_CONSTANT,
+    CrossEncoding,
+    Query,
+    Variety,
+    differ_in_vector_alone,
+)
 from rag_grpc.core.reranking import Reranking
 from rag_grpc.core.searches import (
     DenseQuery,
@@ -85,6 +91,15 @@ class QueryPlan:
         self.highlights: Sequence[Sequence[TextSpan]] | None = None
         self.result: SearchResult | None = None
         self.failure: RagError | None = None
+
+    def for_vector(self, query: Query, vector: Vector) -> QueryPlan:
+        """Make the plan of a query that differs in its vector alone."""
+        plan = QueryPlan(query, self.collection, self.filter, self.mode)
+        plan.vector = vector
+        plan.dense_weight = self.dense_weight
+        plan.first_depth, plan.max_depth = self.first_depth, self.max_depth
+        plan.pool, plan.reranker = self.pool, self.reranker
+        return plan
 
     @property
     def wants_embedding(self) -> bool:
@@ -186,8 +201,14 @@ class Planner:
         self._analyzer = analyzer
         self._ef = ef
 
-    def plan(self, query: Query) -> QueryPlan:
-        """Decide. Raises what `Retrieval.query` lists, as far as it can be known before searching."""
+    def plan(self, query: Query, like: QueryPlan | None = None) -> QueryPlan:
+        """Decide. `like` is the plan of the query before: most of a batch differ in their vector alone.
+
+        Raises what `Retrieval.query` lists, as far as it can be known before searching.
+        """
+        if like is not None and query.vector is not None and differ_in_vector_alone(query, like.query):
+            _check_asked(query.vector, like.collection)
+            return like.for_vector(query, query.vector)
         collection = self._store.collection(query.collection or DEFAULT_COLLECTION)
         passing = filter_language.parse(query.filter)
         if query.offset + query.top_k > self._limits.max_top_k:

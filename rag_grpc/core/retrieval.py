@@ -111,18 +111,23 @@ class Retrieval:
         """Plan queries, and let other calls have their turns meanwhile."""
         planned: list[QueryPlan | RagError] = []
         begin = perf_counter()
+        last: QueryPlan | None = None
         for each in queries:
             if perf_counter() - begin > PLANNING_SECONDS:
                 await asyncio.sleep(0)
-                begin = perf_counter()
-            planned.append(self._planned(each))
+                # Meanwhile the collection may have become another.
+                begin, last = perf_counter(), None
+            plan = self._planned(each, last)
+            planned.append(plan)
+            if isinstance(plan, QueryPlan):
+                last = plan
         return planned
 
-    def _planned(self, query: Query | RagError) -> QueryPlan | RagError:
+    def _planned(self, query: Query | RagError, like: QueryPlan | None) -> QueryPlan | RagError:
         if isinstance(query, RagError):
             return query
         try:
-            return self._planner.plan(query)
+            return self._planner.plan(query, like)
         except RagError as error:
             return error
 

@@ -20,6 +20,7 @@ from rag_grpc.rpc import page_tokens
 from rag_grpc.rpc.answer_encoding import encode_answer, encode_batch_problem, encode_batch_result, least_size
 from rag_grpc.rpc.convert import chunk_to_proto, document_to_proto
 from rag_grpc.rpc.interceptors.call import about
+from rag_grpc.rpc.query_batches import queries_from_proto
 from rag_grpc.rpc.response_size import FRAME_BYTES, fitting, too_large
 from rag_grpc.rpc.status import problem_of
 from rag_grpc.rpc.validation import Validator
@@ -73,9 +74,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         del context
         self._validator.check(request)
         about(queries=len(request.queries))
-        queries = [
-            self._validator.error_of(query) or convert.query_from_proto(query) for query in request.queries
-        ]
+        queries = queries_from_proto(request.queries, self._validator)
         results = await self._retrieval.query_batch(queries)
         room = self._max_bytes - PROBLEM_BYTES * len(results)
         outcomes: list[bytes] = []

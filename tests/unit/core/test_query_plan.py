@@ -212,3 +212,32 @@ def test_stages_of_several_searches_add_up(planner: Planner) -> None:
     assert plan.take(result) is None
     assert plan.result is result
     assert plan.stages == {"dense": 0.5, "fetch": 1.0}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query("bare", vector=VECTOR, top_k=7, offset=3, min_score=0.1),
+        Query("bare", vector=VECTOR, filter='doc_id != "a"', rerank=Variety(0.3)),
+        Query("default", vector=WORDS, text="two words", mode=HYBRID, dense_weight=0.7),
+        Query("default", vector=WORDS, text="two words", rerank=CrossEncoding("other", 9)),
+    ],
+)
+def test_a_query_that_differs_in_its_vector_has_the_plan_that_it_would_have_alone(
+    planner: Planner, query: Query
+) -> None:
+    assert query.vector is not None
+    other = query._replace(vector=query.vector + 1)
+    planned, alone = planner.plan(other, planner.plan(query)), planner.plan(other)
+    for name in QueryPlan.__slots__:
+        assert getattr(planned, name) is getattr(alone, name) or getattr(planned, name) == getattr(
+            alone, name
+        )
+
+
+def test_a_query_that_differs_in_more_is_planned_by_itself(planner: Planner) -> None:
+    like = planner.plan(Query("bare", vector=VECTOR, top_k=7))
+    assert planner.plan(Query("bare", vector=VECTOR, top_k=50), like).max_depth == 50
+    assert planner.plan(Query("default", vector=WORDS, top_k=7), like).collection.name == "default"
+    with pytest.raises(InvalidField):
+        planner.plan(Query("bare", vector=np.zeros(4, np.float32), top_k=7), like)
