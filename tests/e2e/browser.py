@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -62,13 +63,22 @@ class Browser:
         """Wait for an element that can be seen, and give it."""
         return self.until(lambda: next((each for each in self.all(selector) if each.is_displayed()), None))
 
+    def text(self, selector: str) -> str:
+        """Give the text of what `find` finds, also where the page draws it anew just then."""
+        return self.until(lambda: (self.find(selector).text,))[0]
+
     def all(self, selector: str) -> Sequence[WebElement]:
         """Give what matches a CSS selector now."""
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def until(self, found: Callable[[], T | None]) -> T:
-        """Wait until `found` gives something true, and give it. Raises TimeoutException."""
-        return WebDriverWait(self.driver, _PATIENCE, poll_frequency=0.05).until(lambda _: found() or False)
+        """Wait until `found` gives something true, and give it. Raises TimeoutException.
+
+        Where an element that it looks at was drawn anew meanwhile, it is called again.
+        """
+        again = (StaleElementReferenceException,)
+        waiting = WebDriverWait(self.driver, _PATIENCE, poll_frequency=0.05, ignored_exceptions=again)
+        return waiting.until(lambda _: found() or False)
 
     def press(self, *keys: str) -> None:
         """Press keys where the focus is."""

@@ -20,6 +20,7 @@ from ragapi.v1.ingestion_service_pb2 import IngestDocumentRequest
 from ragapi.v1.types_pb2 import Document
 from tests.e2e.bare_client import Stubs
 from tests.e2e.http import get, post
+from tests.e2e.page_steps import Waiting, until
 from tests.e2e.slow_store import SlowStore
 
 ASSETS = ("/", "/page/page.css", "/page/page.js")
@@ -30,12 +31,6 @@ async def ingest(channel: grpc.aio.Channel, doc_id: str, text: str, **metadata: 
     document = Document(doc_id=doc_id, title=f"About {doc_id}", text=text)
     document.metadata.update(metadata)
     await Stubs(channel).ingestion.IngestDocument(IngestDocumentRequest(document=document))
-
-
-async def until(found: Any) -> None:
-    async with asyncio.timeout(10):
-        while not found():  # noqa: ASYNC110 # threads tell nobody
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("path", [*ASSETS, *TOLD])
@@ -185,26 +180,6 @@ async def test_one_who_trickles_is_cut_off(server: RunningServer, monkeypatch: p
     # Sooner than a connection that is silent would be.
     assert time.monotonic() - began < http_server.IDLE_TIMEOUT - 1
     writer.close()
-
-
-class Waiting(SlowStore):
-    """A store whose searches wait until they are let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loaded.set()
-        self.free = asyncio.Event()
-        self.searching = 0
-        self.cancelled = 0
-
-    async def search(self, searches: Any) -> Any:
-        self.searching += 1
-        try:
-            await self.free.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        return await super().search(searches)
 
 
 @pytest.mark.parametrize("store_name", ["memory"])

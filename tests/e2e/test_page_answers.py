@@ -17,9 +17,8 @@ from tests.e2e.bare_client import Stubs
 from tests.e2e.browser import PHONE, WIDE, Browser
 from tests.e2e.http import post
 from tests.e2e.legibility import nameless, pale_texts, tabbed
+from tests.e2e.page_steps import ENTER, ESCAPE, asked, in_thread, opened, until
 from tests.e2e.scripted_generator import ScriptedGenerator
-from tests.e2e.test_page import until
-from tests.e2e.test_page_browser import ENTER, ESCAPE, asked, in_thread, opened
 
 TEXTS = {
     "wal": "Readers do not block writers. A checkpoint moves pages\n  back into the database 🗄 file.",
@@ -135,7 +134,7 @@ async def test_a_citation_leads_to_what_it_cites_and_back(
         asked(browser, QUESTION)
         citation = browser.find(".answer .citation")
         assert citation.get_attribute("aria-label") == "Source 1: About wal"
-        assert 0.5 < float(browser.find(".answer .support").text.split()[-1]) <= 1
+        assert 0.5 < float(browser.text(".answer .support").split()[-1]) <= 1
         citation.click()
         source = browser.find(".hit.led")
         assert "About wal" in source.text
@@ -225,7 +224,7 @@ async def test_it_is_shown_as_it_is_written_and_what_breaks_off_is_no_answer(
     def writing() -> None:
         opened(browser, filled)
         asked(browser, QUESTION)
-        browser.until(lambda: browser.find(".answer-text.writing").text.strip() == "A checkpoint moves")
+        browser.until(lambda: browser.text(".answer-text.writing").strip() == "A checkpoint moves")
         assert browser.find(".answer").get_attribute("aria-busy") == "true"
         assert browser.all(".hit"), "sources are there before the answer is"
 
@@ -233,8 +232,8 @@ async def test_it_is_shown_as_it_is_written_and_what_breaks_off_is_no_answer(
     generator.free.set()
 
     def broken() -> None:
-        assert "MODEL_UNAVAILABLE" in browser.find("#results [role=alert]").text
-        assert "was not checked" in browser.find(".answer h2").text
+        assert "MODEL_UNAVAILABLE" in browser.text("#results [role=alert]")
+        assert "was not checked" in browser.text(".answer h2")
 
     await in_thread(broken)
 
@@ -247,7 +246,7 @@ async def test_a_question_that_fails_leaves_nothing_of_the_one_before(
         asked(browser, QUESTION)
         browser.find(".answer .support")
         browser.find("#filter").send_keys("lang =", ENTER)
-        assert "INVALID_FILTER" in browser.find("#results [role=alert]").text
+        assert "INVALID_FILTER" in browser.text("#results [role=alert]")
         assert browser.all(".answer, .hit, .plan") == []
 
     await in_thread(look)
@@ -259,9 +258,9 @@ async def test_escape_stops_the_writing(filled: RunningServer, browser: Browser)
     def stop() -> None:
         opened(browser, filled)
         asked(browser, QUESTION)
-        browser.until(lambda: "A checkpoint" in browser.find(".answer-text").text)
+        browser.until(lambda: "A checkpoint" in browser.text(".answer-text"))
         browser.press(ESCAPE)
-        browser.until(lambda: "was stopped" in browser.find(".answer h2").text)
+        browser.until(lambda: "was stopped" in browser.text(".answer h2"))
 
     await in_thread(stop)
     await until(lambda: generator.closed)

@@ -18,6 +18,25 @@ export function show(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter(isThere));
 }
 
+// Replace what is in an element, and keep how the reader left it: what is open, scrolled, in focus. The parts
+// of which that is kept have a data-key. What somebody is selecting text in is left alone.
+export function redraw(element, ...children) {
+  const selection = document.getSelection();
+  if (selection && !selection.isCollapsed && element.contains(selection.anchorNode)) return;
+  const left = new Map();
+  for (const part of element.querySelectorAll("[data-key]")) {
+    left.set(part.dataset.key, { open: part.open, x: part.scrollLeft, y: part.scrollTop, focus: part === document.activeElement });
+  }
+  show(element, ...children);
+  for (const part of element.querySelectorAll("[data-key]")) {
+    const was = left.get(part.dataset.key);
+    if (!was) continue;
+    if (was.open) part.open = true;
+    part.scrollTo(was.x, was.y);
+    if (was.focus) part.focus({ preventScroll: true });
+  }
+}
+
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "on") {

@@ -1,6 +1,6 @@
 // What runs here: health, models, collections.
 
-import { byId, el, show } from "./dom.js";
+import { byId, el, redraw } from "./dom.js";
 import { bytes, count, plural, span } from "./format.js";
 
 export function showHealth(overview, problem) {
@@ -33,7 +33,7 @@ export function showServer(overview) {
     ["Disk", disk.used === null ? "not used" : `${bytes(disk.used)} used, ${bytes(disk.free)} free`],
     ["Waiting", `${plural(waiting.write, "write")}, ${plural(waiting.search, "search").replace("searchs", "searches")}`],
   ];
-  show(byId("server"), el("dl", { class: "facts" }, rows.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
+  redraw(byId("server"), el("dl", { class: "facts" }, rows.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
 }
 
 function models(entries) {
@@ -51,13 +51,13 @@ export function showCollections(overview) {
   const { collections, totals, health } = overview;
   byId("collections-count").textContent = totals.collections ? count(totals.collections) : "";
   if (!collections.length) {
-    show(byId("collections"), el("p", { class: "empty" }, health.serving ? "There are none." : "They are shown when the server has loaded."));
+    redraw(byId("collections"), el("p", { class: "empty" }, health.serving ? "There are none." : "They are shown when the server has loaded."));
     return;
   }
   const more = totals.collections - collections.length;
-  show(
+  redraw(
     byId("collections"),
-    el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Collections" },
+    el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Collections", "data-key": "collections" },
       el("table", {},
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Name"), numeric("th", "Documents"), numeric("th", "Chunks"), el("th", { scope: "col" }, "Embedded by"), el("th", { scope: "col" }, "Index"))),
         el("tbody", {}, collections.map(row)))),

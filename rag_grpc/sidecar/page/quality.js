@@ -1,7 +1,7 @@
 // How good the answers were, over time: a table for each collection and each who measured it.
 
 import { chart } from "./chart.js";
-import { byId, el, show } from "./dom.js";
+import { byId, el, redraw } from "./dom.js";
 import { number, plural, span } from "./format.js";
 import { read } from "./server.js";
 
@@ -16,7 +16,7 @@ export function setUpQuality() {
 // It changes seldom, so it is asked for once a minute; and not before the server has loaded it.
 export async function showQuality(serving, { now = false } = {}) {
   if (!serving && !asked) {
-    show(byId("quality"), el("p", { class: "empty" }, "It is shown when the server has loaded."));
+    redraw(byId("quality"), el("p", { class: "empty" }, "It is shown when the server has loaded."));
     return;
   }
   if (!serving || (asked && !now && performance.now() - asked < EVERY)) return;
@@ -25,13 +25,13 @@ export async function showQuality(serving, { now = false } = {}) {
     draw(await read(`/page/quality.json?days=${byId("quality-days").value}`));
   } catch (problem) {
     asked = 0;
-    show(byId("quality"), el("p", { class: "empty" }, problem.message));
+    redraw(byId("quality"), el("p", { class: "empty" }, problem.message));
   }
 }
 
 function draw({ days, begin, end, curves }) {
   if (!curves.length) {
-    show(byId("quality"),
+    redraw(byId("quality"),
       el("p", { class: "empty" }, `Nothing was measured in the last ${days === 1 ? "24 hours" : `${days} days`}.`),
       el("p", { class: "hint" }, "What evaluations find is kept here for 90 days, and so is what a canary finds, whose questions the server asks itself."));
     return;
@@ -41,7 +41,7 @@ function draw({ days, begin, end, curves }) {
     const key = JSON.stringify([curve.collection, curve.origin]);
     groups.set(key, [...(groups.get(key) ?? []), curve]);
   }
-  show(byId("quality"), [...groups].map(([key, group]) => table(...JSON.parse(key), group, begin, end)));
+  redraw(byId("quality"), [...groups].map(([key, group]) => table(...JSON.parse(key), group, begin, end)));
 }
 
 function table(collection, origin, curves, begin, end) {
@@ -49,7 +49,7 @@ function table(collection, origin, curves, begin, end) {
   const name = collection || "all collections";
   return el("section", { class: "measures", "aria-label": `${name}, ${WHO[origin] ?? origin}` },
     el("h3", {}, el("code", {}, name), el("span", { class: "aside" }, `${WHO[origin] ?? origin}, last ${ago(end - latest)}`)),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Measures of ${name}` },
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Measures of ${name}`, "data-key": `${name} ${origin}` },
       el("table", {},
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Measure"), el("th", { scope: "col" }, "Course"),
           ["Last", "Change", "Lowest"].map((head) => el("th", { class: "number", scope: "col" }, head)))),

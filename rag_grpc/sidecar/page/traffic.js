@@ -1,18 +1,18 @@
 // Rate and latency, lately: two curves, and a row for each method and stage.
 
 import { chart } from "./chart.js";
-import { byId, el, show } from "./dom.js";
+import { byId, el, redraw } from "./dom.js";
 import { count, duration, rate, span } from "./format.js";
 
 export function showTraffic(live) {
   const { over_time: points, methods, stages } = live;
   byId("traffic-span").textContent = `last ${span(live.recent)}`;
-  show(
+  redraw(
     byId("traffic"),
     points.length > 1 ? curves(points) : el("p", { class: "empty" }, `The first curves are there in ${span(live.interval * 2)}.`),
     methods.length ? table("Method", methods, methodCells, ["Calls/s", "p50", "p95", "p99", "Not OK"]) : el("p", { class: "empty" }, `There were no calls in the last ${span(live.recent)}.`),
-    stages.length > 0 && el("details", { class: "stages" },
-      el("summary", {}, "Stages of writes and queries"),
+    stages.length > 0 && el("details", { class: "stages", "data-key": "stages" },
+      el("summary", { "data-key": "summary" }, "Stages of writes and queries"),
       table("Stage", stages, stageCells, ["Per s", "Mean", "p50", "p95", "p99"])),
   );
 }
@@ -47,7 +47,7 @@ export function figure(title, legend, highest, since, drawn) {
 }
 
 function table(first, rows, cells, heads) {
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `By ${first.toLowerCase()}` },
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `By ${first.toLowerCase()}`, "data-key": first },
     el("table", {},
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, first), heads.map((head) => el("th", { class: "number", scope: "col" }, head)))),
       el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, el("code", {}, row.name)), cells(row))))));

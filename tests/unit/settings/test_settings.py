@@ -96,6 +96,14 @@ def test_what_is_refused_names_the_variable_and_the_value(name: str, text: str) 
     assert found[0].startswith(f"RAG_{name}: {text!r}")
 
 
+def test_names_of_hosts_stand_without_ports() -> None:
+    settings, _ = load({"RAG_PAGE_HOSTS": " Rag.Example, proxy-1 ,"})
+    assert settings.page_hosts == ("rag.example", "proxy-1")
+    for wrong in ("rag.example:8000", "http://rag.example", "*", "a b", "-a"):
+        with pytest.raises(SettingsFault, match="without a port"):
+            load({"RAG_PAGE_HOSTS": wrong})
+
+
 def test_an_address_with_a_password_is_refused_and_not_shown() -> None:
     (found,) = faults({"RAG_OPENAI_BASE_URL": "https://me:hunter2@host/v1"})
     assert found.startswith("RAG_OPENAI_BASE_URL: has a user or password in it")
