@@ -37,7 +37,7 @@ EVENTS = (
     "index_compacted", "index_rebuilt", "lexical_index_rebuilt", "lexical_index_refused",
     "quality_not_recorded", "snapshot_refused",
 )  # fmt: skip
-REFUSALS = ("not_ready", "too_many_reads", "too_many_streams", "too_many_writes")
+REFUSALS = ("not_ready", "too_many_page_calls", "too_many_reads", "too_many_streams", "too_many_writes")
 """Both counted from the start: of a series that begins with 1, Prometheus sees no increase."""
 
 TOLD_APART = 50

@@ -21,6 +21,8 @@ import pytest
 from rag_grpc.app import running_server
 from rag_grpc.settings import Settings
 from ragapi.v1.collection_service_pb2 import GetCollectionRequest
+from ragapi.v1.generation_service_pb2 import AnswerOptions, GenerateAnswerRequest
+from ragapi.v1.generation_service_pb2_grpc import GenerationServiceStub
 from ragapi.v1.ingestion_service_pb2 import DeleteDocumentsRequest, DocumentRef, IngestDocumentRequest
 from ragapi.v1.retrieval_service_pb2 import QueryRequest
 from ragapi.v1.types_pb2 import Document
@@ -31,6 +33,8 @@ from tests.repository.test_dashboards import BOARDS, expanded, panels
 MAY_BE_EMPTY = {
     "Errors by method": "nothing fails here",
     "Evaluations": "nobody evaluated",
+    "Questions from the page": "nobody asks in a browser here",
+    "Tokens": "no model is asked here",
     "Age of snapshots": "a graph as small as this is saved at the stop",
 }
 """Panels without anything to show in a server that is well, and why."""
@@ -45,12 +49,15 @@ async def used(settings: Settings, folder: Path) -> AsyncIterator[str]:
         prometheus(folder, server.http_address, interval="250ms") as url,
     ):
         stubs = Stubs(channel)
+        generation: Any = GenerationServiceStub(channel)
 
         async def use() -> None:
             for number in range(100_000):
                 document = Document(doc_id=f"d{number}", text=f"text number {number}")
                 await stubs.ingestion.IngestDocument(IngestDocumentRequest(document=document))
                 await stubs.retrieval.Query(QueryRequest(query=f"number {number}"))
+                asked = AnswerOptions(retrieval=QueryRequest(query=f"number {number}"))
+                await generation.GenerateAnswer(GenerateAnswerRequest(options=asked))
                 gone = [DocumentRef(doc_id=f"d{number // 2}")]
                 await stubs.ingestion.DeleteDocuments(DeleteDocumentsRequest(documents=gone))
                 with suppress(grpc.aio.AioRpcError):
