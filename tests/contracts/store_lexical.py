@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from math import log
 from pathlib import Path
@@ -77,18 +78,23 @@ def written(doc_id: str, *texts: str, title: str = "", **more: float) -> Prepare
 
 
 def bm25(texts: Sequence[Sequence[str]], query: Sequence[str]) -> list[float]:
-    """Scores of all texts, the long way; lengths up to 40 are counted as they are."""
+    """Scores of all texts, the long way: Robertson and Zaragoza (2009), k1 1.2, b 0.75."""
     mean = sum(map(len, texts)) / len(texts)
-    having = {term: sum(term in each for each in texts) for term in query}
-    scores = []
-    for text in texts:
-        score = 0.0
-        for term in query:
-            rarity = log(1 + (len(texts) - having[term] + 0.5) / (having[term] + 0.5))
-            often = text.count(term)
-            score += rarity * 2.2 * often / (often + 1.2 * (0.25 + 0.75 * len(text) / mean))
-        scores.append(score)
+    counted = [Counter(text) for text in texts]
+    having = {term: sum(term in each for each in counted) for term in query}
+    scores = [0.0] * len(texts)
+    for term in query:
+        rarity = log(1 + (len(texts) - having[term] + 0.5) / (having[term] + 0.5))
+        for place, (text, counts) in enumerate(zip(texts, counted, strict=True)):
+            length = 0.25 + 0.75 * one_byte(len(text)) / mean
+            scores[place] += rarity * 2.2 * counts[term] / (counts[term] + 1.2 * length)
     return scores
+
+
+def one_byte(length: int) -> int:
+    """The length that stands for this one where it has to fit a byte: 24, and four bits of the rest."""
+    shift = max(0, (length - 24).bit_length() - 4) if length > 24 else 0
+    return length if not shift else 24 + ((length - 24) >> shift << shift)
 
 
 class LexicalContract:
@@ -195,13 +201,15 @@ class LexicalContract:
     ) -> None:
         random_ = random.Random(7)
         vocabulary = [f"w{number}" for number in range(60)]
-        bodies = [random_.choices(vocabulary, range(60, 0, -1), k=random_.randint(1, 30)) for _ in range(200)]
+        # To where a byte no longer tells lengths apart, and far beyond.
+        lengths = [random_.choice((30, 60, 600)) for _ in range(200)]
+        bodies = [random_.choices(vocabulary, range(60, 0, -1), k=random_.randint(1, n)) for n in lengths]
         for place, body in enumerate(bodies):
             store.submit(PutDocument(collection, written(f"d{place:03}", " ".join(body))))
         await put(store, collection, written("last", "other"))
         # What a chunk stands under: see `prepared`.
         texts = [[*body, "top", "part", "0"] for body in bodies] + [["other", "top", "part", "0"]]
-        for _ in range(50):
+        for _ in range(1000):
             query = random_.choices(vocabulary, k=random_.randint(1, 6))
             expected = [(place, score) for place, score in enumerate(bm25(texts, query)) if score]
             hits = (await find_words(store, collection, " ".join(query), candidates=300)).hits
