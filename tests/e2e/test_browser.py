@@ -19,7 +19,12 @@ def test_it_reaches_no_network_and_keeps_complaints(browser: Browser, tmp_path: 
     assert browser.find("h1").text == "hello"
     # They come when they come: the picture is waited for as the script runs.
     complaints: list[str] = []
-    browser.until(lambda: complaints.extend(browser.complaints()) or len(complaints) == 2)
+
+    def both() -> bool:
+        complaints.extend(browser.complaints())
+        return len(complaints) == 2
+
+    browser.until(both)
     assert sum(FAR in each for each in complaints) == 1
     assert sum("broken" in each for each in complaints) == 1
     assert FAR in browser.requests()
