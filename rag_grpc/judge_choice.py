@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.model_ports import Judge
+from rag_grpc.environment import text, whole
 from rag_grpc.judges.lexical import LexicalJudge
-from rag_grpc.model_making import ModelMaking, kind_of
+from rag_grpc.model_making import Loading, ModelMaking, kind_of
 from rag_grpc.model_spec import ModelSpec
 
 LEXICAL = "lexical"
 """The one judge that a setting can name by its name alone."""
+
+_NLI_OPTIONS: Final = {"file": text, "max_tokens": whole(16, 1_000_000), "entailment": whole(0, 9)}
 
 
 class JudgeChoice:
@@ -25,7 +30,7 @@ class JudgeChoice:
             if spec.kind != LEXICAL:
                 raise ValueError(f"there is no {spec.kind!r}; there is {LEXICAL}")
             return LexicalJudge(spec.name, self._analyzer)
-        return kind_of(spec, {LEXICAL: self._lexical})(spec)
+        return kind_of(spec, {LEXICAL: self._lexical, "nli": self._nli})(spec)
 
     def _lexical(self, spec: ModelSpec) -> Judge:
         spec.read({})
@@ -33,3 +38,15 @@ class JudgeChoice:
         if not (language.isascii() and language.isalpha() and len(language) == len("en")):
             raise ValueError(f"{spec.target!r} is no language; write a code of ISO 639-1, such as de")
         return LexicalJudge(spec.name, self._analyzer, language=language)
+
+    def _nli(self, spec: ModelSpec) -> Judge:
+        from rag_grpc.judges.nli import NliJudge, NliOptions  # noqa: PLC0415 # of an extra
+
+        settings = self._making.settings
+        options = NliOptions(
+            threads=self._making.threads(), timeout=settings.judge_timeout, **spec.read(_NLI_OPTIONS)
+        )
+        judge = NliJudge(spec.name, spec.target, options, cache=settings.model_cache)
+        judge.check()
+        self._making.loads.append(Loading("RAG_JUDGES", spec.name, judge.load))
+        return judge

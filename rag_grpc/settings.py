@@ -126,6 +126,11 @@ class Settings:
         duration("10ms", "10m"),
         "How long a cross-encoder may read the candidates of one query; then it is MODEL_UNAVAILABLE.",
     )
+    judge_timeout: float = setting(
+        "30s",
+        duration("10ms", "10m"),
+        "How long a judge that is a model may weigh a batch of sentences; then it is MODEL_UNAVAILABLE.",
+    )
     openai_base_url: str = setting(
         "https://api.openai.com/v1",
         url,

@@ -41,6 +41,13 @@ _PREFIXES: Final[Mapping[str, tuple[str, str]]] = {
 }
 """What stands before queries and before passages, as each model's page says. fastembed adds none of it."""
 
+NLI_MODELS: Final = (
+    "Xenova/nli-deberta-v3-xsmall",
+    "Xenova/nli-deberta-v3-small",
+    "Xenova/nli-deberta-v3-base",
+)
+"""ONNX exports of sentence-transformers' cross-encoders, the smallest first."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
@@ -104,6 +111,28 @@ def fetch_reranker(name: str, cache: Path) -> Path:
     return _fetched(TextCrossEncoder, _cross_encoder(name), cache)
 
 
+def known_nli(name: str) -> KnownModel:
+    """Find a model of natural language inference by its name, whatever its case. Raises ModelFault."""
+    for known in NLI_MODELS:
+        if known.lower() == name.lower():
+            return KnownModel(known, "onnx/model.onnx")
+    raise ModelFault(
+        f"there is no folder {name!r}, and no model is known by that name: {', '.join(NLI_MODELS)}"
+    )
+
+
+def fetch_nli(name: str, cache: Path) -> Path:
+    """Give the folder of such a model, likewise. fastembed knows none; its own library fetches them."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 # comes with fastembed, and is slow too
+
+    known = known_nli(name)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        return Path(snapshot_download(known.name, cache_dir=cache, allow_patterns=[known.file, "*.json"]))
+    except Exception as error:  # network, disk, hub: whatever it is, the model is not there
+        raise _not_fetched(known.name, cache, error) from error
+
+
 def _cross_encoder(name: str) -> Any:
     from fastembed.rerank.cross_encoder import TextCrossEncoder  # noqa: PLC0415 # see above
 
@@ -118,7 +147,11 @@ def _fetched(kind: Any, description: Any, cache: Path) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         return Path(kind.download_model(description, str(cache)))
     except Exception as error:  # network, disk, hub: whatever it is, the model is not there
-        raise ModelFault(
-            f"{description.model} could not be fetched to {str(cache)!r} ({type(error).__name__}); name a"
-            " folder that holds it where there is no network"
-        ) from error
+        raise _not_fetched(description.model, cache, error) from error
+
+
+def _not_fetched(model: str, cache: Path, error: Exception) -> ModelFault:
+    return ModelFault(
+        f"{model} could not be fetched to {str(cache)!r} ({type(error).__name__}); name a folder that holds"
+        " it where there is no network"
+    )

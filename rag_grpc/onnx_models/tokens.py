@@ -74,10 +74,10 @@ class ModelTokenizer:
         """Read texts, each as far as the model does."""
         return self._rows([self._start(text) for text in texts])
 
-    def pair_rows(self, first: str, texts: Sequence[str]) -> list[TokenRow]:
-        """Read each text after `first`, as one pair."""
-        first = self._start(first)
-        return self._rows([(first, self._start(text)) for text in texts])
+    def rows_of_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[TokenRow]:
+        """Read each pair, its second text after its first."""
+        starts = {text: self._start(text) for text in {each for pair in pairs for each in pair}}
+        return self._rows([(starts[first], starts[second]) for first, second in pairs])
 
     def _rows(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[TokenRow]:
         # A model without tokens of its own has none for an empty text; every model takes one.

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from rag_grpc.core.errors import ModelUnavailable, NotReady
 from rag_grpc.onnx_models.folder import ModelFault, ModelFolder
 from rag_grpc.onnx_models.known import fetch_reranker, is_folder, known_reranker
-from rag_grpc.onnx_models.session import ModelSession
-from rag_grpc.onnx_models.tokens import ModelTokenizer
+from rag_grpc.onnx_models.pair_model import PairModel
 
 _CLASSES_OF_A_PAIR = 2
 """Some models put out two numbers, for "does not answer" and "answers", in place of one."""
@@ -38,12 +37,6 @@ class CrossEncoderOptions:
     file: str = ""
     max_tokens: int | None = None
     """Tokens of query and text together that it reads, its own ones included."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    session: ModelSession
-    tokenizer: ModelTokenizer
 
 
 class CrossEncoderReranker:
@@ -64,7 +57,7 @@ class CrossEncoderReranker:
         self._options = options
         self._cache = cache
         self._clock = clock
-        self._model: _Loaded | None = None
+        self._model: PairModel | None = None
 
     @property
     def name(self) -> str:
@@ -85,16 +78,13 @@ class CrossEncoderReranker:
         if not is_folder(self._target):
             known = known_reranker(self._target)
             path, file = fetch_reranker(known.name, self._cache), file or known.file
-        folder = ModelFolder.at(path, file)
-        length = options.max_tokens or folder.max_tokens
-        if folder.positions and length > folder.positions:
-            raise ModelFault(f"max_tokens={length}: the model has places for {folder.positions}")
-        tokenizer = ModelTokenizer(folder.tokenizer, max_length=length, pairs=True)
-        session = ModelSession(
-            folder.model, threads=options.threads, padding_id=folder.padding_id, outputs=("logits",)
+        model = PairModel.load(
+            ModelFolder.at(path, file), threads=options.threads, max_tokens=options.max_tokens
         )
-        _check_output(session, tokenizer)
-        self._model = _Loaded(session, tokenizer)
+        shape = model.shape()
+        if shape not in ((1,), (1, 1), (1, _CLASSES_OF_A_PAIR)):
+            raise ModelFault(f"the model's output for one pair has the shape {shape}, which is no score")
+        self._model = model
 
     def score(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """Score texts against a query: shape (len(texts),)."""
@@ -110,11 +100,11 @@ class CrossEncoderReranker:
             raise ModelUnavailable(f"re-ranker {self._name!r} gave a score that is not finite")
         return scores
 
-    def _scores(self, model: _Loaded, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+    def _scores(self, model: PairModel, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         deadline = self._clock() + self._options.timeout
         scores = np.empty(len(texts), np.float32)
         done = 0
-        for part in model.session.run(model.tokenizer.pair_rows(query, texts)):
+        for part in model.run([(query, text) for text in texts]):
             scores[part.places] = _logits(part.output)
             done += len(part.places)
             if done < len(texts) and self._clock() > deadline:
@@ -135,14 +125,3 @@ def _logits(output: NDArray[np.float32]) -> NDArray[np.float32]:
         difference: NDArray[np.float32] = output[:, 1] - output[:, 0]
         return difference
     return output[:, 0]
-
-
-def _check_output(session: ModelSession, tokenizer: ModelTokenizer) -> None:
-    try:
-        (part,) = session.run(tokenizer.pair_rows("a question", ["an answer"]))
-    except Exception as error:
-        raise ModelFault(f"the model cannot be run: {type(error).__name__}") from error
-    if part.output.shape not in ((1,), (1, 1), (1, _CLASSES_OF_A_PAIR)):
-        raise ModelFault(
-            f"the model's output for one pair has the shape {part.output.shape}, which is no score"
-        )

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from rag_grpc.core.model_ports import Embedder, Reranker, Tokenizer
+from rag_grpc.core.model_ports import Embedder, Judge, Reranker, Tokenizer
 from rag_grpc.embedders.fastembed import EmbedderOptions, FastembedEmbedder
+from rag_grpc.judges.nli import NliJudge, NliOptions
 from rag_grpc.onnx_models.tokens import ModelTokenizer
 from rag_grpc.rerankers.cross_encoder import CrossEncoderOptions, CrossEncoderReranker
 from tests.contracts.embedder_contract import EmbedderContract
+from tests.contracts.judge_contract import JudgeContract
 from tests.contracts.reranker_contract import RerankerContract
-from tests.contracts.tiny_models import tiny_embedder, tiny_pair_model
+from tests.contracts.tiny_models import tiny_embedder, tiny_nli_model, tiny_pair_model
 from tests.contracts.tokenizer_contract import TokenizerContract
 
 MINILM = Path(__file__).parents[3] / "shared" / "models" / "all-minilm-l6-v2"
@@ -78,3 +80,16 @@ class TestCrossEncoder(RerankerContract):
         reranker = CrossEncoderReranker("tiny", str(self.folder), CrossEncoderOptions(), cache=self.folder)
         reranker.load()
         return reranker
+
+
+class TestNliJudge(JudgeContract):
+    tolerance = 1e-5
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tiny_nli_model(tmp_path / "model")
+
+    def make_judge(self) -> Judge:
+        judge = NliJudge("tiny", str(self.folder), NliOptions(), cache=self.folder)
+        judge.load()
+        return judge

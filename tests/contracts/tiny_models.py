@@ -26,6 +26,7 @@ WORDS = [
     *("\u4e16", "\u754c", "\u6e2f", "\u53e3", "h", "##\u00e5", "##s", "##ing", "##e"),
 ]
 
+NLI_LABELS = ("contradiction", "neutral", "entailment")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -78,6 +79,15 @@ def tiny_pair_model(folder: Path, *, outputs: int = 1, positions: int = 64) -> P
         "classes": classes,
     }
     return _write(folder, nodes, weights, ("logits", ["batch", outputs]), positions)
+
+
+def tiny_nli_model(folder: Path, *, labels: Sequence[str] = NLI_LABELS, positions: int = 64) -> Path:
+    """Make a folder of a model of inference: the more two texts share, the more its last class is meant."""
+    tiny_pair_model(folder, outputs=len(NLI_LABELS), positions=positions)
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {str(number): label for number, label in enumerate(labels)}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 def _numbers(rows: int, columns: int) -> Any:

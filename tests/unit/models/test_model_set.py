@@ -111,7 +111,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
             OPENAI,
             "h=openai:text-embedding-3-small?api_key_file=/nowhere",
             rerankers=("mock", "a=openai:x", f"b=fastembed:{empty}"),
-            judges=("clever", "a=clever:x", "b=lexical:german", "c=lexical:de?stem=yes"),
+            judges=("clever", "a=clever:x", "b=lexical:german", "c=lexical:de?stem=yes", f"d=nli:{empty}"),
         )
     )
     assert [fault.split("; ")[0] for fault in found] == [
@@ -132,6 +132,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         "RAG_JUDGES: a: there is no kind 'clever'",
         "RAG_JUDGES: b: 'german' is no language",
         "RAG_JUDGES: c: there is no option 'stem'",
+        f"RAG_JUDGES: d: '{empty}' has no model.onnx",
     ]
 
 

@@ -34,16 +34,16 @@ def test_a_row_is_cut_to_what_the_model_reads(file: Path) -> None:
 def test_of_a_pair_the_longer_text_is_cut(file: Path) -> None:
     tokenizer = ModelTokenizer(file, max_length=7, pairs=True)
     assert tokenizer.max_tokens == 4
-    (row,) = tokenizer.pair_rows("hello", ["one " * 9])
+    (row,) = tokenizer.rows_of_pairs([("hello", "one " * 9)])
     assert row.ids == [CLS, HELLO, SEP, ONE, ONE, ONE, SEP]
     assert row.types == [0, 0, 0, 1, 1, 1, 1]
-    (row,) = tokenizer.pair_rows("hello " * 9, ["one two"])
+    (row,) = tokenizer.rows_of_pairs([("hello " * 9, "one two")])
     assert row.ids == [CLS, HELLO, HELLO, SEP, ONE, TWO, SEP]
 
 
 def test_the_models_marks_cannot_be_written_in_a_text(file: Path) -> None:
     tokenizer = ModelTokenizer(file, max_length=32, pairs=True)
-    (row,) = tokenizer.pair_rows("hello", ["one [SEP] two [CLS]"])
+    (row,) = tokenizer.rows_of_pairs([("hello", "one [SEP] two [CLS]")])
     assert row.ids.count(SEP) == 2
     assert row.ids.count(CLS) == 1
 
