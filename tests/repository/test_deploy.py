@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +218,44 @@ def test_compose_runs_the_server_as_kubernetes_does() -> None:
     assert server["read_only"] is True
     assert server["cap_drop"] == ["ALL"]
     assert server["stop_grace_period"] == f"{pod['terminationGracePeriodSeconds']}s"
+
+
+MONITORING = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8").split("## In Kubernetes", 1)[1]
+
+
+def test_the_rules_are_what_the_operator_gets_by_the_shown_commands(tmp_path: Path) -> None:
+    [commands] = re.findall(r"```sh\n(.*?)```", MONITORING, flags=re.DOTALL)
+    # A kubectl that keeps what it is told to apply.
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text('#!/bin/sh\nif [ "$1" = apply ]; then cat >"$(dirname "$0")/applied"; fi\n')
+    kubectl.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["bash", "-euo", "pipefail", "-c", commands], check=True, cwd=ROOT, env={"PATH": path})
+    applied = yaml.safe_load((tmp_path / "applied").read_text("utf-8"))
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text("utf-8"))
+    assert applied == {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "rag-grpc"},
+        "spec": rules,
+    }
+
+
+def test_the_shown_canary_fits_into_the_pod() -> None:
+    [shown] = re.findall(r"```yaml\n(.*?)```", MONITORING, flags=re.DOTALL)
+    fragment = yaml.safe_load(shown)
+    stateful_set = copy.deepcopy(the("StatefulSet"))
+    only = container(stateful_set)
+    [added] = fragment["containers"]
+    assert added["name"] == only["name"]
+    only["env"] += added["env"]
+    only["volumeMounts"] += added["volumeMounts"]
+    stateful_set["spec"]["template"]["spec"].setdefault("volumes", []).extend(fragment["volumes"])
+    assert kubernetes_errors(stateful_set) == []
+    [mount], [volume] = added["volumeMounts"], fragment["volumes"]
+    assert mount["name"] == volume["name"]
+    settings, unknown = load({one["name"]: one["value"] for one in added["env"]})
+    assert (settings.canary_file, unknown) == (Path(mount["mountPath"]) / "canary.jsonl", [])
 
 
 def test_prometheus_scrapes_the_server_of_compose() -> None:
