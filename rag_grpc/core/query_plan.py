@@ -92,13 +92,11 @@ class QueryPlan:
         self.result: SearchResult | None = None
         self.failure: RagError | None = None
 
-    def for_vector(self, query: Query, vector: Vector) -> QueryPlan:
+    def of(self, query: Query) -> QueryPlan:
         """Make the plan of a query that differs in its vector alone."""
         plan = QueryPlan(query, self.collection, self.filter, self.mode)
-        plan.vector = vector
-        plan.dense_weight = self.dense_weight
         plan.first_depth, plan.max_depth = self.first_depth, self.max_depth
-        plan.pool, plan.reranker = self.pool, self.reranker
+        plan.dense_weight, plan.pool, plan.reranker = self.dense_weight, self.pool, self.reranker
         return plan
 
     @property
@@ -208,7 +206,7 @@ class Planner:
         """
         if like is not None and query.vector is not None and differ_in_vector_alone(query, like.query):
             _check_asked(query.vector, like.collection)
-            return like.for_vector(query, query.vector)
+            return like.of(query)
         collection = self._store.collection(query.collection or DEFAULT_COLLECTION)
         passing = filter_language.parse(query.filter)
         if query.offset + query.top_k > self._limits.max_top_k:
