@@ -175,6 +175,16 @@ async def test_a_run_measures_what_the_questions_find(house: House) -> None:
     assert (canary.state.runs, canary.state.questions, sum(canary.state.failures.values())) == (1, 3, 0)
 
 
+async def test_a_document_counts_once_however_many_of_its_chunks_are_found(house: House) -> None:
+    await house.fill("things", "bbb")
+    rows = house.embedder.embed(["aaa", "aab", "aac"])
+    await put(house.store, house.store.collection("things"), prepared("aaa", rows))
+    canary = house.canary(Question("things", "aaa", {"aaa": 1, "bbb": 1}))
+    await canary.measure()
+    measured = await house.measured()
+    assert (measured["things", "recall@10"], measured["things", "ndcg@10"]) == (1.0, 1.0)
+
+
 async def test_the_known_answer_is_judged_by_what_is_found_for_its_question(house: House) -> None:
     await house.fill("things", *(letter * 3 for letter in "abcdefgh"))
     house.verdicts = {"yes": 1.0}
