@@ -222,4 +222,4 @@ async def test_a_server_that_stops_ends_what_it_asks(settings: Settings, upstrea
         assert await asyncio.to_thread(upstream.arrived.wait, 5)
     assert await asyncio.to_thread(upstream.gone.wait, 2)
     assert (await call).code is not grpc.StatusCode.OK
-    await channel.close()
+    await channel.close(None)
