@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -92,5 +93,19 @@ class DurableQualityContract(QualityContract):
         try:
             assert await store.quality.since(NOW) == [RECALL, EVALUATED]
             assert await store.quality.last() == [RECALL, EVALUATED]
+        finally:
+            await store.close()
+
+    async def test_measurements_are_there_after_a_kill(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path / "killed")
+        await store.open()
+        await store.quality.record([RECALL])
+        # What is on disk at this moment is what a killed process leaves.
+        shutil.copytree(tmp_path / "killed", tmp_path / "left")
+        await store.close()
+        store = self.make_store(tmp_path / "left")
+        await store.open()
+        try:
+            assert await store.quality.since(0) == [RECALL]
         finally:
             await store.close()
