@@ -4,17 +4,11 @@ Nothing that comes back is trusted: the order, the count, the length and every n
 the vectors are checked, and what is wrong is ModelUnavailable, which says what happened
 but neither the key nor a text nor a word of the endpoint's answer.
 
-**Time.** One batch has so long in all, tries and pauses together, and one try half of
-it, so that a connection that hangs is given up in time for another.
-
-**Threads.** The port blocks; the package is used through its asyncio face all the same,
-on a loop in a thread of its own. Only that ends a try at its time whatever the endpoint
-does, trickling a byte now and then included, and at once when the server stops.
+How long a batch may take, and on which thread it is asked for, is `openai_models.asking`'s.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -26,8 +20,9 @@ import openai
 from numpy.typing import NDArray
 
 from rag_grpc.core.errors import ModelUnavailable
-from rag_grpc.embedders.loop_thread import LoopClosed, LoopThread
-from rag_grpc.openai_models.endpoint import AGAIN_IN, Failure, headers, make_client, times
+from rag_grpc.openai_models.asking import GaveUp, Unusable, ask_again
+from rag_grpc.openai_models.endpoint import AGAIN_IN, headers, make_client
+from rag_grpc.openai_models.loop_thread import LoopClosed, LoopThread
 
 VERSION: Final = 1
 
@@ -139,25 +134,15 @@ class OpenAIEmbedder:
             raise ModelUnavailable("the server is stopping", retry_after=AGAIN_IN) from None
 
     async def _batch(self, texts: list[str]) -> NDArray[np.float32]:
-        """Ask, again where that may help, within the time that there is."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._options.timeout
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                async with asyncio.timeout_at(min(end, loop.time() + self._options.timeout / 2)):
-                    answer = await self._ask(texts)
-                return vectors_of(answer, len(texts), self.dimension)
-            except _Unusable as error:
-                raise self._unavailable(f"gave an answer that is of no use: {error}") from None
-            except Exception as error:
-                failure = Failure.of(error)
-                pause = failure.pause_after(tries)
-                if not failure.passing or tries > self._options.retries or loop.time() + pause >= end:
-                    what = f"{failure.what}{times(tries)}"
-                    raise self._unavailable(what, failure.retry_after()) from error
-                await asyncio.sleep(pause)
+        options = self._options
+
+        async def ask() -> NDArray[np.float32]:
+            return vectors_of(await self._ask(texts), len(texts), self.dimension)
+
+        try:
+            return await ask_again(ask, within=options.timeout, retries=options.retries)
+        except GaveUp as error:
+            raise self._unavailable(str(error), error.retry_after()) from error
 
     async def _ask(self, texts: list[str]) -> Any:
         return await self._client.embeddings.create(
@@ -172,30 +157,26 @@ class OpenAIEmbedder:
         return ModelUnavailable(f"the endpoint of embedder {self._name!r} {what}", retry_after=retry_after)
 
 
-class _Unusable(Exception):
-    """An answer that came, but says something else than was asked."""
-
-
 def vectors_of(answer: Any, count: int, dimension: int) -> NDArray[np.float32]:
-    """Take the vectors out of an answer, in the order of the texts. Raises _Unusable."""
+    """Take the vectors out of an answer, in the order of the texts. Raises Unusable."""
     data = getattr(answer, "data", None)
     if not isinstance(data, list):
-        raise _Unusable("it holds no list of embeddings")
+        raise Unusable("it holds no list of embeddings")
     if len(data) != count:
-        raise _Unusable(f"{len(data)} embeddings for {count} texts")
+        raise Unusable(f"{len(data)} embeddings for {count} texts")
     vectors = np.empty((count, dimension), np.float32)
     places = [getattr(each, "index", None) for each in data]
     if any(type(place) is not int for place in places) or set(places) != set(range(count)):
-        raise _Unusable("its embeddings are not numbered from 0")
+        raise Unusable("its embeddings are not numbered from 0")
     for place, each in zip(places, data, strict=True):
         try:
             with np.errstate(over="ignore"):
                 row = np.asarray(each.embedding, dtype=np.float32)
         except (AttributeError, TypeError, ValueError):
-            raise _Unusable("an embedding is no list of numbers") from None
+            raise Unusable("an embedding is no list of numbers") from None
         if row.shape != (dimension,):
-            raise _Unusable(f"an embedding of shape {row.shape} where {dimension} numbers are due")
+            raise Unusable(f"an embedding of shape {row.shape} where {dimension} numbers are due")
         if not np.isfinite(row).all() or not row.any():
-            raise _Unusable("an embedding is zero or not finite")
+            raise Unusable("an embedding is zero or not finite")
         vectors[place] = row
     return vectors
