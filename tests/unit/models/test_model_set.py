@@ -111,7 +111,14 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
             OPENAI,
             "h=openai:text-embedding-3-small?api_key_file=/nowhere",
             rerankers=("mock", "a=openai:x", f"b=fastembed:{empty}"),
-            judges=("clever", "a=clever:x", "b=lexical:german", "c=lexical:de?stem=yes", f"d=nli:{empty}"),
+            judges=(
+                "clever",
+                "a=clever:x",
+                "b=lexical:german",
+                "c=lexical:de?stem=yes",
+                f"d=nli:{empty}",
+                "e=openai:gpt",
+            ),
         )
     )
     assert [fault.split("; ")[0] for fault in found] == [
@@ -133,6 +140,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         "RAG_JUDGES: b: 'german' is no language",
         "RAG_JUDGES: c: there is no option 'stem'",
         f"RAG_JUDGES: d: '{empty}' has no model.onnx",
+        "RAG_JUDGES: e: RAG_OPENAI_API_KEY is not set, without which OpenAI answers nothing",
     ]
 
 
