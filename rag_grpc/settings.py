@@ -91,7 +91,7 @@ class Settings:
         "The generators that answer questions, likewise; the first is the default. Empty means none.",
     )
     grounding_threshold: float = setting(
-        "0.18",
+        "0.16",
         share,
         "The support from which on an answer counts as grounded; below it the answer says that the sources"
         " hold none. generation.md says what it was chosen on.",

@@ -27,8 +27,9 @@ from rag_client.queries import QueryResult
 from rag_grpc.analyzers.snowball import SnowballAnalyzer
 from rag_grpc.app import RunningServer, running_server
 from rag_grpc.core.answers import Source
-from rag_grpc.core.evidence import look_at, question_of, question_terms
+from rag_grpc.core.evidence import look_at
 from rag_grpc.core.evidence_weights import Weights
+from rag_grpc.core.questions import question_of, question_terms
 from rag_grpc.logs import set_up_logs
 from rag_grpc.settings import Settings
 
@@ -39,9 +40,10 @@ PENALTY = 3.0
 """Of the squared weights, each over its feature's deviation."""
 
 CHOICE = ("own", "own_passage", "around", "passage", "passage_squared", "pairs", "own_near", "names",
-          "number", "no_number", "no_name", "length", "news", "first")  # fmt: skip
+          "number", "no_number", "no_name", "length", "news", "first", "phrases", "long_phrases")  # fmt: skip
 TOPIC = ("own", "around", "passage", "passage_squared", "names", "missing")
-ANSWER = ("own", "own_passage", "around", "passage", "pairs", "names", "no_number", "news", "margin")
+ANSWER = ("own", "own_passage", "around", "passage", "pairs", "names", "no_number", "news", "margin",
+          "phrases", "long_phrases", "phrase_margin", "asked", "margin_asked")  # fmt: skip
 
 Array = NDArray[np.float64]
 Rows = list[tuple[Mapping[str, float], float]]

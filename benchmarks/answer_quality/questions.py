@@ -41,7 +41,7 @@ class Questions:
     foreign_reported: tuple[Asked, ...]
 
 
-def questions(data: Path, *, fitted: int = 3000) -> Questions:
+def questions(data: Path, *, fitted: int = 5000) -> Questions:
     """Read them; each document's id is in its metadata too, so that it can be left out of a search."""
     squad = load(data / "squad_v1_dev")
     squad = replace(

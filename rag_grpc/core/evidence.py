@@ -23,15 +23,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import exp, inf, log, log1p
+from math import exp, inf, log1p
 from typing import Final, NamedTuple
 
-from rag_grpc.core.analysis import Analyzer, Token
+from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.answers import Source
 from rag_grpc.core.evidence_weights import ALONE, ANSWER, CHOICE, TOPIC, Weights
 from rag_grpc.core.models import TextSpan
-from rag_grpc.core.question_words import Kind, asking_words, kind_of, language_of
-from rag_grpc.core.searches import WordCounts
+from rag_grpc.core.question_words import Kind
+from rag_grpc.core.questions import Question, phrases
 from rag_grpc.core.sentences import sentences
 
 _COMMON_BEGINNING: Final = 4
@@ -39,26 +39,14 @@ _COMMON_BEGINNING: Final = 4
 _COMMON_SHARE: Final = 0.6
 _NEAR: Final = 3
 """Words apart at which two words still stand together."""
-_MOST_TERMS: Final = 64
-"""Terms of a question that are looked for, the rarest: each costs a look at every sentence."""
+_DOUBT: Final = 3
+"""How much more it weighs that a passage may speak of something else than that it may not answer."""
 _HAS_DIGIT: Final = re.compile(r"\d")
 _WORD: Final = re.compile(r"[^\W_][\w'\u2019.-]*")
 _OWN_ENOUGH: Final = 0.15
 """A sentence with less than this share of the question answers it less, in proportion, down to:"""
 _OWN_NOTHING: Final = 0.1
 """It may say "it" and mean what the one before names. Or it may be a stranger in a fitting passage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question taken apart. `terms` stand in its order, each with its weight; their sum is `total`."""
-
-    terms: tuple[str, ...]
-    weights: Mapping[str, float]
-    total: float
-    names: frozenset[str]
-    kind: Kind
-    language: str
 
 
 class Evidence(NamedTuple):
@@ -71,48 +59,6 @@ class Evidence(NamedTuple):
     support: float
 
 
-def rarity(counts: WordCounts | None, term: str) -> float:
-    """Return how much a term weighs: as in BM25, from near 0 to some 10. All the same without counts."""
-    if counts is None or not counts.chunks:
-        return 1.0
-    having = counts.counts.get(term, 0)
-    return log(1 + (max(0, counts.chunks - having) + 0.5) / (having + 0.5))
-
-
-def question_terms(analyzer: Analyzer, text: str, language: str) -> list[str]:
-    """Return the terms of a question that say what it is about, in its order; all, where none does."""
-    return [each.term for each in _telling(analyzer, text, language)]
-
-
-def question_of(analyzer: Analyzer, text: str, language: str, counts: WordCounts | None) -> Question:
-    """Take a question apart."""
-    tokens = _telling(analyzer, text, language)
-    weights = {each.term: rarity(counts, each.term) for each in tokens}
-    if len(weights) > _MOST_TERMS:
-        kept = sorted(weights, key=lambda term: -weights[term])[:_MOST_TERMS]
-        weights = {term: weights[term] for term in weights if term in frozenset(kept)}
-    tokens = [each for each in tokens if each.term in weights]
-    names = {each.term for each in tokens if each.start > 0 and _is_name(text[each.start])}
-    return Question(
-        tuple(each.term for each in tokens),
-        weights,
-        sum(weights.values()),
-        frozenset(names),
-        kind_of(text, language_of(text, language)),
-        language,
-    )
-
-
-def _telling(analyzer: Analyzer, text: str, language: str) -> list[Token]:
-    tokens = analyzer.tokens(text, language)
-    asking = frozenset(analyzer.terms(asking_words(language_of(text, language)), language))
-    return [each for each in tokens if each.term not in asking] or tokens
-
-
-def _is_name(first: str) -> bool:
-    return first.isupper() or first.isdigit()
-
-
 def weigh(analyzer: Analyzer, question: Question, sources: Sequence[Source]) -> list[Evidence]:
     """Weigh every sentence of `sources`, in order. Blocks, for some 0.5 ms a thousand characters."""
     found: list[Evidence] = []
@@ -120,7 +66,7 @@ def weigh(analyzer: Analyzer, question: Question, sources: Sequence[Source]) -> 
         own = max(_OWN_NOTHING, min(1.0, features["own"] / _OWN_ENOUGH))
         # Where nothing of the question is there, what the weights say of nothing is of no use.
         seen = own if features["passage"] else 0.0
-        support = seen * _likely(TOPIC, features) * _likely(ANSWER, features)
+        support = seen * _likely(TOPIC, features) ** _DOUBT * _likely(ANSWER, features)
         found.append(Evidence(sentence.source, sentence.span, sentence.terms, CHOICE.sum(features), support))
     return found
 
@@ -146,10 +92,13 @@ def look_at(
     alike = _Alike(question.weights)
     seen: list[tuple[Sentence, dict[str, float]]] = []
     best: dict[int, float] = {}
+    said: dict[int, float] = {}
     for number, source in enumerate(sources):
         text = _sentences(analyzer, question, alike, number, source)
         about = alike.of(analyzer.terms(" ".join((source.title, *source.headings)), question.language))
-        whole = _Passage.of(question, about.union(*(each.having for each in text)), alike, text)
+        plain = analyzer.terms(source.text, "")
+        whole = _Passage.of(question, about.union(*(each.having for each in text)), alike, text, plain)
+        said[number] = whole.phrases
         for place, sentence in enumerate(text):
             around = about.union(*(each.having for each in text[max(0, place - 1) : place + 2]))
             features = _features(question, sentence, around, whole, alike)
@@ -157,8 +106,12 @@ def look_at(
             best[number] = max(choice.sum(features), best.get(number, -inf))
     for sentence, features in seen:
         others = [value for number, value in best.items() if number != sentence.source]
-        stands_out = choice.sum(features) - sum(others) / len(others) if others else ALONE
-        features["margin"] = stands_out
+        features["margin"] = choice.sum(features) - sum(others) / len(others) if others else ALONE
+        # How far one can stand out depends on how much was asked.
+        features["margin_asked"] = features["margin"] * features["asked"]
+        features["phrase_margin"] = features["phrases"] - max(
+            (value for number, value in said.items() if number != sentence.source), default=0.0
+        )
     return seen
 
 
@@ -181,10 +134,17 @@ class _Passage:
     pairs: float
     names: float
     missing: float
+    phrases: float
+    long_phrases: float
 
     @classmethod
     def of(
-        cls, question: Question, having: frozenset[str], alike: _Alike, text: Sequence[Sentence]
+        cls,
+        question: Question,
+        having: frozenset[str],
+        alike: _Alike,
+        text: Sequence[Sentence],
+        plain: list[str],
     ) -> _Passage:
         weights = question.weights
         terms = [term for each in text for term in each.terms]
@@ -195,6 +155,8 @@ class _Passage:
             pairs=_pairs(question, alike, terms, 2),
             names=named / of_names if of_names else 0.5,
             missing=max((weights[term] for term in weights if term not in having), default=0.0),
+            phrases=log1p(len(question.pairs & phrases(plain, 2))),
+            long_phrases=log1p(len(question.triples & phrases(plain, 3))),
         )
 
 
@@ -218,6 +180,9 @@ def _features(
         "own_near": _pairs(question, alike, sentence.terms, _NEAR),
         "names": whole.names,
         "missing": whole.missing,
+        "asked": log1p(len(question.weights)),
+        "phrases": whole.phrases,
+        "long_phrases": whole.long_phrases,
         "number": float(kind is Kind.NUMBER and answers),
         "no_number": float(kind is Kind.NUMBER and not answers),
         "first": 1 / (1 + sentence.source),

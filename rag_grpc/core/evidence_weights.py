@@ -27,52 +27,59 @@ class Weights:
 CHOICE: Final = Weights(
     0.0,
     {
-        "own": 8.92,
-        "own_passage": -4.16,
-        "around": 4.52,
-        "passage": 6.12,
-        "passage_squared": -1.25,
-        "pairs": 1.69,
-        "own_near": 0.88,
-        "names": 1.35,
-        "number": 1.03,
-        "no_number": -0.74,
-        "no_name": -1.15,
-        "length": 0.53,
-        "news": -0.84,
-        "first": 0.97,
+        "own": 9.23,
+        "own_passage": -4.37,
+        "around": 4.29,
+        "passage": 6.34,
+        "passage_squared": -1.36,
+        "pairs": 0.36,
+        "own_near": 0.82,
+        "names": 1.37,
+        "number": 0.98,
+        "no_number": -0.71,
+        "no_name": -1.32,
+        "length": 0.54,
+        "news": -0.87,
+        "first": 0.74,
+        "phrases": 1.03,
+        "long_phrases": 0.72,
     },
 )
 """Which sentence answers best."""
 
 TOPIC: Final = Weights(
-    -3.4,
+    -2.44,
     {
-        "own": 5.17,
-        "around": 4.02,
-        "passage": 4.5,
-        "passage_squared": 2.67,
-        "names": 1.6,
-        "missing": -0.47,
+        "own": 5.36,
+        "around": 3.9,
+        "passage": 3.82,
+        "passage_squared": 2.72,
+        "names": 1.85,
+        "missing": -0.51,
     },
 )
 """Whether a passage speaks of what is asked about."""
 
 ANSWER: Final = Weights(
-    -4.48,
+    -3.11,
     {
-        "own": 3.39,
-        "own_passage": -3.18,
-        "around": 1.1,
-        "passage": 2.93,
-        "pairs": 1.11,
-        "names": 0.62,
-        "no_number": -0.69,
+        "own": 2.16,
+        "own_passage": -0.99,
+        "around": 1.2,
+        "passage": 2.03,
+        "pairs": 0.28,
+        "names": 0.58,
+        "no_number": -0.65,
         "news": -0.32,
-        "margin": 0.25,
+        "margin": -0.18,
+        "phrases": 0.14,
+        "long_phrases": 0.08,
+        "phrase_margin": 0.28,
+        "asked": -0.59,
+        "margin_asked": 0.24,
     },
 )
 """Whether a sentence of such a passage answers."""
 
-ALONE: Final = 7.02
+ALONE: Final = 7.57
 """How far a sentence stands out where there is one source alone: as far as answers do in the mean."""

@@ -23,13 +23,13 @@ from rag_grpc.core.errors import (
     RagError,
     WordsNotReady,
 )
-from rag_grpc.core.evidence import question_terms
 from rag_grpc.core.grounding import Grounding
 from rag_grpc.core.model_ports import Generator
 from rag_grpc.core.models import DEFAULT_COLLECTION, Collection
 from rag_grpc.core.no_answer import no_answer
 from rag_grpc.core.ports import Store, Telemetry
 from rag_grpc.core.queries import QueryResult
+from rag_grpc.core.questions import question_terms
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.core.searches import Hit, HitParts, WordCounts
 from rag_grpc.core.sentences import sentences

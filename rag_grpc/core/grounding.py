@@ -22,9 +22,10 @@ from typing import Final, NamedTuple
 from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.answers import Claim, Source, Statement, WritingTask
 from rag_grpc.core.citations import checked, cited, without_citations
-from rag_grpc.core.evidence import Evidence, question_of, weigh
+from rag_grpc.core.evidence import Evidence, weigh
 from rag_grpc.core.judging import Judging
 from rag_grpc.core.models import TextSpan
+from rag_grpc.core.questions import question_of
 from rag_grpc.core.sentences import sentences
 
 BORNE_OUT: Final = 0.5

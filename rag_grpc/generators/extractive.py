@@ -20,11 +20,12 @@ from typing import Final
 from rag_grpc.core.analysis import Analyzer, words
 from rag_grpc.core.answers import Stop, WritingTask, Written
 from rag_grpc.core.citations import without_citations
-from rag_grpc.core.evidence import Evidence, question_of, weigh
+from rag_grpc.core.evidence import Evidence, weigh
 from rag_grpc.core.no_answer import no_answer
+from rag_grpc.core.questions import question_of
 
 MOST_SENTENCES: Final = 4
-WORTH_A_WORD: Final = 0.0055
+WORTH_A_WORD: Final = 0.0045
 """How likely a further sentence must be to hold the answer, for each word that counts in it: chosen so that
 answers have some 45 words in the mean, on questions that no figure is reported from."""
 
