@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answer_quality import grounded
 from benchmarks.answer_quality.judges import JudgeQuality
 from benchmarks.figures import Figure, Table
 from rag_client import AsyncRagClient
@@ -34,7 +35,15 @@ async def judges(arguments: argparse.Namespace, report: Report) -> None:
         await JudgeQuality(arguments.data, client, report).measure()
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Report], Coroutine[Any, Any, None]]] = {"judges": judges}
+async def answers(arguments: argparse.Namespace, report: Report) -> None:
+    """Whether answers hold what was asked for, and know when they do not."""
+    await grounded.measure(arguments.data, report)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Report], Coroutine[Any, Any, None]]] = {
+    "answers": answers,
+    "judges": judges,
+}
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 
+from benchmarks.answer_quality import grounded
 from benchmarks.answer_quality.questions import Asked, questions
 from benchmarks.retrieval_quality.service import ingest
 from rag_client import AsyncRagClient
@@ -171,8 +172,10 @@ def main() -> int:
     """Fit the weights of evidence to half of SQuAD's articles."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", type=Path, default=SHARED / "data")
+    parser.add_argument("--thresholds", action="store_true", help="show what thresholds would do instead")
+    arguments = parser.parse_args()
     set_up_logs("console", "warning")
-    asyncio.run(fit(parser.parse_args().data))
+    asyncio.run((grounded.choose if arguments.thresholds else fit)(arguments.data))
     return 0
 
 

@@ -36,12 +36,19 @@ def checked(text: str, sources: int) -> CheckedText:
         removed += len(numbers) - len(right)
         return found[1] + "".join(f"[{each}]" for each in dict.fromkeys(right)) if right else ""
 
-    return CheckedText(_CITATION.sub(keep, text), removed)
+    before = None
+    while text != before:
+        # What is removed may bring other brackets together.
+        before, text = text, _CITATION.sub(keep, text)
+    return CheckedText(text, removed)
 
 
 def without_citations(text: str) -> str:
     """Take everything out of a text that reads as a citation, with the white space before it."""
-    return _CITATION.sub("", text)
+    before = None
+    while text != before:
+        before, text = text, _CITATION.sub("", text)
+    return text
 
 
 def cited(text: str, spans: Sequence[TextSpan]) -> list[tuple[int, ...]]:

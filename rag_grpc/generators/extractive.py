@@ -63,7 +63,7 @@ class ExtractiveGenerator:
             if text:
                 yield f"{between}{text} [{each.source + 1}]"
                 # Else what a chunk cuts off within a sentence would run into the next one.
-                between = " " if _STOP.search(text) else "\n"
+                between = " " if _STOP.search(text) else "\n\n"
             if room and took >= room and (place + 1 < len(chosen) or text != _quoted(task, each)):
                 yield Written(Stop.LENGTH)
                 return
@@ -102,7 +102,9 @@ def best(found: Sequence[Evidence]) -> list[Evidence]:
 
 def _quoted(task: WritingTask, evidence: Evidence) -> str:
     span = evidence.span
-    return without_citations(task.sources[evidence.source].text[span.start : span.end]).strip()
+    text = without_citations(task.sources[evidence.source].text[span.start : span.end])
+    # A line that was wrapped in a source is none in an answer.
+    return " ".join(text.split())
 
 
 def _within(text: str, room: int) -> tuple[str, int]:

@@ -87,3 +87,12 @@ async def test_what_several_sources_say_alike_is_said_once() -> None:
 async def test_a_long_answer_is_cut_to_its_room() -> None:
     pieces, last = await written_by(make(), WritingTask(QUESTION, SOURCES, "en", max_output_tokens=3))
     assert ("".join(pieces), last.stop) == ("Paris is the [1]", Stop.LENGTH)
+
+
+async def test_what_was_cut_off_or_wrapped_stays_a_sentence_of_its_own() -> None:
+    sources = [
+        Source("The towers of the castle that king Otto built in\n1201 were:"),
+        Source("King Otto built castle towers."),
+    ]
+    quoted = await answer("When were the castle towers of king Otto built?", *sources)
+    assert "king Otto built in 1201 were: [1]\n\n" in quoted
