@@ -27,7 +27,7 @@ from rag_grpc.core.ports import Store
 from rag_grpc.core.quality_records import QualityRecords
 from rag_grpc.event_loop import watch_lag
 from rag_grpc.model_set import ModelSet
-from rag_grpc.parts import Parts
+from rag_grpc.parts import HttpAddress, Parts
 from rag_grpc.rpc.drain import Drain
 from rag_grpc.rpc.health import Health
 from rag_grpc.rpc.interceptors.base import Chain
@@ -122,23 +122,29 @@ async def listening_server(settings: Settings, *, store: Store | None = None) ->
             page=http.page,
             version=__version__,
         )
-        running = RunningServer(
-            grpc_address=grpc_address,
-            http_address=http.address,
-            page=http.page,
-            store=parts.store,
-            catalogue=parts.catalogue,
-            health=parts.health,
-            drain=parts.drain,
-            chain=chain,
-            registry=parts.registry,
-            ending=ending,
-            models=parts.models,
-            records=parts.records,
-            canary=parts.canary,
-        )
+        running = _running(parts, http, grpc_address, chain, ending)
         stack.push_async_callback(running.rest)
         yield running
+
+
+def _running(
+    parts: Parts, http: HttpAddress, grpc_address: str, chain: Chain, ending: Ending
+) -> RunningServer:
+    return RunningServer(
+        grpc_address=grpc_address,
+        http_address=http.address,
+        page=http.page,
+        store=parts.store,
+        catalogue=parts.catalogue,
+        health=parts.health,
+        drain=parts.drain,
+        chain=chain,
+        registry=parts.registry,
+        ending=ending,
+        models=parts.models,
+        records=parts.records,
+        canary=parts.canary,
+    )
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -20,6 +20,7 @@ from rag_grpc.analyzers.snowball import SnowballAnalyzer
 from rag_grpc.canary_choice import make_canary
 from rag_grpc.canary_gauges import CanaryGauges
 from rag_grpc.core.budget import ByteBudget
+from rag_grpc.core.canary import Canary
 from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.faithfulness import FaithfulnessEvaluation
@@ -115,23 +116,8 @@ class Parts:
         )
         self.retrieval = self._retrieval(self.precedence)
         self.telemetry.generators(self.models.generators)
-        self.generation = Generation(
-            store=self.store,
-            retrieval=self.retrieval,
-            generators=self.models.generators,
-            grounding=Grounding(self.judging, self.analyzer, threshold=settings.grounding_threshold),
-            analyzer=self.analyzer,
-            telemetry=self.telemetry,
-        )
-        self.canary = make_canary(
-            settings,
-            store=self.store,
-            # Not the users' one: its queries wait for theirs.
-            retrieval=self._retrieval(Precedence()),
-            judging=self.judging,
-            precedence=self.precedence,
-            records=self.records,
-        )
+        self.generation = self._generation()
+        self.canary = self._canary()
         self.registry.register(CanaryGauges(None if self.canary is None else self.canary.state))
         self.line = LoopLine()
         self.desk = Desk(self.line, not_ready=self._refusal, telemetry=self.telemetry, registry=self.registry)
@@ -271,6 +257,27 @@ class Parts:
             analyzer=self.analyzer,
             ef=self.settings.hnsw_ef,
             precedence=precedence,
+        )
+
+    def _generation(self) -> Generation:
+        return Generation(
+            store=self.store,
+            retrieval=self.retrieval,
+            generators=self.models.generators,
+            grounding=Grounding(self.judging, self.analyzer, threshold=self.settings.grounding_threshold),
+            analyzer=self.analyzer,
+            telemetry=self.telemetry,
+        )
+
+    def _canary(self) -> Canary | None:
+        return make_canary(
+            self.settings,
+            store=self.store,
+            # Not the users' one: its queries wait for theirs.
+            retrieval=self._retrieval(Precedence()),
+            judging=self.judging,
+            precedence=self.precedence,
+            records=self.records,
         )
 
     def _refusal(self) -> str:
