@@ -13,7 +13,10 @@ from typing import Final, NamedTuple
 
 from rag_grpc.core.models import TextSpan
 
-_CITATION: Final = re.compile(r"(\s*)[\[\u3010]\s*(\d{1,6}(?:\s*[,;\u3001]\s*\d{1,6})*)\s*[\]\u3011]")
+# White space is looked at from its beginning alone: from each of its places it would take quadratic time.
+_CITATION: Final = re.compile(
+    r"((?<!\s)\s++|)[\[\u3010]\s*+(\d{1,6}(?:\s*[,;\u3001]\s*\d{1,6})*)\s*[\]\u3011]"
+)
 _NUMBER: Final = re.compile(r"\d+")
 _LINE_END: Final = re.compile(r"[\n\r\u2028\u2029]")
 

@@ -86,7 +86,8 @@ class FaithfulnessEvaluation:
                 " (max_response_bytes of GetServerInfo): send fewer answers at once",
                 metadata={"limit": "max_response_bytes"},
             )
-        supports = iter(await self._weighed(name, _statements(answers, spans)))
+        statements = await asyncio.to_thread(_statements, answers, spans)
+        supports = iter(await self._weighed(name, statements))
         results = tuple(_faithfulness([(span, next(supports)) for span in each]) for each in spans)
         return FaithfulnessReport(name, results)
 

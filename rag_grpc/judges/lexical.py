@@ -50,6 +50,8 @@ QUESTION: Final = 0.5
 _MAX_BATCH: Final = 64
 _MOST_WORDS: Final = 1000
 """Of a sentence; what follows is not weighed."""
+_MOST_PLACES: Final = 20_000
+"""Of a word in all passages, the first ones: one that stands there more often says nothing about a place."""
 _QUESTION_MARKS: Final = frozenset("?\uff1f\u061f\u037e\u055e\u1367\u2047\u2048")
 _ORDINAL: Final = re.compile(r"(\d+)(?:s|st|nd|rd|th)")
 _THOUSANDS: Final = 3
@@ -148,7 +150,9 @@ class _Passages:
         for passage in passages:
             self._starts.append(place)
             for word in passage:
-                self.places.setdefault(word.term, []).append(place)
+                places = self.places.setdefault(word.term, [])
+                if len(places) < _MOST_PLACES:
+                    places.append(place)
                 place += 1
             place += WINDOW + 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,7 +15,9 @@ from rag_grpc.app import RunningServer, running_server
 from rag_grpc.settings import Settings
 from ragapi.v1 import evaluation_service_pb2 as pb
 from ragapi.v1.health_service_pb2 import GetServerInfoRequest
+from tests.contracts import chat_server as chat
 from tests.contracts.fakes import WordJudge
+from tests.contracts.tiny_models import tiny_nli_model
 from tests.e2e import http
 from tests.e2e.bare_client import Stubs
 
@@ -71,6 +74,29 @@ async def test_judges_are_named_and_listed(settings: Settings) -> None:
             assert (await client.evaluate_faithfulness(answers, judge=name)).judge == name
         with pytest.raises(errors.NotConfiguredError, match="no judge 'nli'; it has: lexical, german, words"):
             await client.evaluate_faithfulness(answers, judge="nli")
+
+
+async def test_models_judge_too(settings: Settings, tmp_path: Path) -> None:
+    folder = tiny_nli_model(tmp_path / "model")
+    with chat.chat_server() as upstream:
+        upstream.model = chat.always('{"passage": 2, "verdict": "partly"}')
+        gpt = f"gpt=openai:some-model?base_url={upstream.url}"
+        settings = replace(settings, judges=(gpt, f"nli=nli:{folder}", "lexical"))
+        async with running_server(settings) as server, AsyncRagClient(server.grpc_address) as client:
+            answers = [
+                AnswerWithContext("A harbour. Full of ships.", ["nine quick jackdaws", "full of ships"])
+            ]
+            far = await client.evaluate_faithfulness(answers)
+            assert (far.judge, far.results[0].faithfulness) == ("gpt", 0.5)
+            assert [each.context_index for each in far.results[0].sentences] == [1, 1]
+            assert len(upstream.requests) == 2
+            near = await client.evaluate_faithfulness(answers, judge="nli")
+            assert near.results[0].sentences[1].context_index == 1
+            upstream.default = chat.status(401)
+            with pytest.raises(
+                errors.ModelUnavailableError, match="judge 'gpt' answered with HTTP status 401"
+            ):
+                await client.evaluate_faithfulness(answers)
 
 
 async def test_what_is_wrong_is_named(channel: grpc.aio.Channel) -> None:
