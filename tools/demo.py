@@ -9,23 +9,23 @@ same answers after the restart; 1 that something was not so; 2 that the demo cou
 
 from __future__ import annotations
 
-import json
 import os
-import queue
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import textwrap
-import threading
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+
+ROOT = Path(__file__).resolve().parents[1]
+# A script's own folder is on the path, not the one that it is named from here.
+sys.path.insert(0, str(ROOT))
+
+from tools.demo_server import DemoError, Server  # noqa: E402
 
 try:
     from rag_client import Document, Field, Hit, RagClient, RagClientError
@@ -36,9 +36,7 @@ except ModuleNotFoundError as missing:
 except KeyboardInterrupt:
     sys.exit(128 + signal.SIGINT)
 
-ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "proto")
-START_SECONDS = 30.0  # a start takes about one; a machine under load may be slow
 FIRST = 3  # hits that are asked for; the expected source is to be among them
 
 
@@ -59,87 +57,8 @@ QUESTIONS = (
 )
 
 
-class DemoError(Exception):
-    """The demo cannot go on; the text says why."""
-
-
-class Server:
-    """The real server as a child of this process."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._child: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
-        self.grpc_address = self.http_address = ""
-
-    def start(self) -> float:
-        """Start it and wait until it serves; give the seconds that took."""
-        began = time.perf_counter()
-        # Nothing of the caller's settings: RAG_ variables are left out, and a .env file
-        # is looked for in the working folder, which is the scratch one.
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
-        environ |= {
-            "RAG_LISTEN": "127.0.0.1:0",
-            "RAG_HTTP_LISTEN": "127.0.0.1:0",
-            "RAG_DATA_DIR": str(self._folder / "data"),
-            "RAG_LOG_FORMAT": "json",
-            "RAG_DRAIN_PAUSE": "0s",
-        }
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "rag_grpc", "serve"],
-            cwd=self._folder,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # Ctrl-C is for this process, which ends the child in order.
-            start_new_session=True,
-        )
-        assert self._child.stdout is not None  # noqa: S101 # it is a PIPE
-        events: queue.Queue[str] = queue.Queue()
-        # Read to the end in a thread: a log that nobody reads would stop the server.
-        self._reader = threading.Thread(target=_follow, args=(self._child.stdout, events), daemon=True)
-        self._reader.start()
-        self._await_ready(events, began + START_SECONDS)
-        return time.perf_counter() - began
-
-    def kill(self) -> None:
-        """End it at once: no time to save anything."""
-        if self._child is not None and self._reader is not None:
-            self._child.kill()
-            self._child.wait()
-            self._reader.join()
-
-    def stop(self) -> int:
-        """End it in order; give its exit code."""
-        if self._child is None:
-            return 0
-        self._child.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self._child.wait(timeout=START_SECONDS)
-        self.kill()
-        return self._child.returncode
-
-    def _await_ready(self, events: queue.Queue[str], until: float) -> None:
-        said: list[str] = []
-        while True:
-            line = ""
-            with suppress(queue.Empty):
-                line = events.get(timeout=max(until - time.perf_counter(), 0.0))
-            if not line:
-                raise DemoError("the server did not start; it said:\n" + "".join(said))
-            said.append(line)
-            if '"event":"ready"' in line:
-                event = json.loads(line)
-                self.grpc_address, self.http_address = event["grpc_address"], event["http_address"]
-                return
-
-
-def _follow(stream: IO[str], events: queue.Queue[str]) -> None:
-    with stream:
-        for line in stream:
-            events.put(line)
-    events.put("")
+STRANGE = "Which composer wrote the opera Tosca?"
+"""What no document here answers."""
 
 
 class Screen:
@@ -162,6 +81,10 @@ class Screen:
     def line(self, text: str) -> None:
         """Print what happened, in one line."""
         print(textwrap.shorten(text, self._width, initial_indent="   ", placeholder=" ..."), flush=True)
+
+    def text(self, text: str) -> None:
+        """Print what may take some lines."""
+        print(textwrap.fill(text, self._width, initial_indent="   ", subsequent_indent="   "), flush=True)
 
     def answer(self, question: Question, hits: tuple[Hit, ...], milliseconds: float) -> None:
         """Print a question and its hits, with the passage of the one that was expected."""
@@ -225,6 +148,21 @@ def ask(screen: Screen, client: RagClient) -> tuple[dict[Question, tuple[Hit, ..
     return answers, faults
 
 
+def cite(screen: Screen, client: RagClient, answers: dict[Question, tuple[Hit, ...]]) -> list[str]:
+    """Have a question answered whose source was found, and one that the documents do not answer."""
+    faults = []
+    found = [each.text for each in QUESTIONS if expected(each, answers[each])]
+    for question, grounded in [(each, True) for each in found[3:4]] + [(STRANGE, False)]:
+        screen.title(f"\n   {question}")
+        answer = client.generate_answer(question)
+        screen.text(answer.text)
+        for number in sorted({number for claim in answer.claims for number in claim.sources}):
+            screen.line(f"[{number}] {answer.sources[number - 1].doc_id}")
+        if answer.grounded is not grounded:
+            faults.append(f"{'an' if answer.grounded else 'no'} answer to: {question}")
+    return faults
+
+
 def narrow(screen: Screen, client: RagClient) -> list[str]:
     """Ask the first question once more, of some of the documents alone."""
     of_contract = (Field("file", "path") > "proto/") & (Field("file", "path") < "proto0")
@@ -263,6 +201,9 @@ def run(screen: Screen, server: Server) -> list[str]:
 
         screen.step("Ask: score and source of the best hits, and the passage that answers")
         answers, faults = ask(screen, client)
+
+        screen.step("Have a question answered from the passages, and one that they do not answer")
+        faults += cite(screen, client, answers)
 
         screen.step("Ask the first question of the protos alone")
         faults += narrow(screen, client)

@@ -25,11 +25,14 @@ from rag_grpc.core.no_answer import no_answer
 from rag_grpc.core.questions import question_of
 
 MOST_SENTENCES: Final = 4
+LEAST_WORDS: Final = 8
+"""What a further sentence counts as at least: a heading takes little room, and says little."""
 WORTH_A_WORD: Final = 0.0045
 """How likely a further sentence must be to hold the answer, for each word that counts in it: chosen so that
 answers have some 45 words in the mean, on questions that no figure is reported from."""
 
 
+_HEADING: Final = re.compile(r"\s*#{1,6}\s")
 _STOP: Final = re.compile(r"[^\w\s\"'\u2019\u201d\u00bb)\]}:;,-][\"'\u2019\u201d\u00bb)\]}]*$")
 """What ends a sentence, in any script: a sign that neither closes something nor goes on."""
 
@@ -95,7 +98,7 @@ def best(found: Sequence[Evidence]) -> list[Evidence]:
         terms = found[place].terms
         # Chunks may overlap, and sources repeat each other.
         said = any(terms == found[each].terms for each in chosen)
-        if not said and shares[place] / total > WORTH_A_WORD * max(1, len(terms)):
+        if not said and shares[place] / total > WORTH_A_WORD * max(LEAST_WORDS, len(terms)):
             chosen.append(place)
     return [found[place] for place in sorted(chosen)]
 
@@ -103,8 +106,8 @@ def best(found: Sequence[Evidence]) -> list[Evidence]:
 def _quoted(task: WritingTask, evidence: Evidence) -> str:
     span = evidence.span
     text = without_citations(task.sources[evidence.source].text[span.start : span.end])
-    # A line that was wrapped in a source is none in an answer.
-    return " ".join(text.split())
+    # A line that was wrapped in a source is none in an answer; and a heading of Markdown says nothing.
+    return "" if _HEADING.match(text) else " ".join(text.split())
 
 
 def _within(text: str, room: int) -> tuple[str, int]:

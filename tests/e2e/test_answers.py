@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +11,8 @@ import grpc
 import numpy as np
 import pytest
 
+from rag_client import AsyncRagClient, RagClient, Sources
+from rag_client.cli import main
 from rag_grpc.app import RunningServer, running_server
 from rag_grpc.settings import Settings
 from ragapi.v1 import generation_service_pb2 as pb
@@ -211,3 +215,48 @@ async def test_answers_are_counted(server: RunningServer, answers: Any) -> None:
     for stage in stages:
         count = server.registry.get_sample_value("rag_stage_seconds_count", {"stage": stage})
         assert count, stage
+
+
+@pytest.mark.usefixtures("answers")
+async def test_both_clients_answer_and_stream(server: RunningServer) -> None:
+    async with AsyncRagClient(server.grpc_address) as client:
+        whole = await client.generate_answer(QUESTION, top_k=2, temperature=0.5)
+        events = [each async for each in client.stream_answer(QUESTION, top_k=2)]
+    assert (whole.text, whole.grounded) == ("Paris is the capital of France. [1]", True)
+    assert (whole.finish_reason, whole.generator, len(whole.sources)) == ("stop", "extractive", 2)
+    (claim,) = whole.claims
+    assert (claim.start, claim.end, claim.sources) == (0, len(whole.text), (1,))
+    assert isinstance(events[0], Sources)
+    assert events[-1] == whole
+    assert "".join(each for each in events if isinstance(each, str)) == whole.text
+
+    def blocking() -> list[object]:
+        with RagClient(server.grpc_address) as client:
+            return [client.generate_answer(QUESTION, top_k=2), *client.stream_answer(QUESTION, top_k=2)]
+
+    assert await asyncio.to_thread(blocking) == [whole, *events]
+
+
+@pytest.mark.usefixtures("answers")
+async def test_ragctl_shows_an_answer_and_the_passages_it_cites(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAG_SERVER", server.grpc_address)
+
+    async def ragctl(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = await asyncio.to_thread(main, arguments)
+        out, err = capsys.readouterr()
+        return int(code), "".join(line + "\n" for line in out.splitlines() if "[info" not in line), err
+
+    code, out, _ = await ragctl("ask", QUESTION, "--top-k", "2")
+    assert code == 0
+    assert out.startswith("Paris is the capital of France. [1]\n\n[1] france  #0  France\n    Paris is the")
+    assert "1 of 2 sources cited" in out
+    code, out, _ = await ragctl("ask", "Who wrote Hamlet?")
+    assert (code, out.split("\n")[0]) == (0, NO_ANSWER)
+    code, out, _ = await ragctl("ask", QUESTION, "--json", "--filter", 'kind = "france"')
+    said = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
+    assert (said["grounded"], len(said["sources"])) == (True, 1)
+    code, _, err = await ragctl("ask", QUESTION, "--generator", "gpt")
+    assert (code, "NOT_CONFIGURED" in err) == (5, True)

@@ -96,3 +96,8 @@ async def test_what_was_cut_off_or_wrapped_stays_a_sentence_of_its_own() -> None
     ]
     quoted = await answer("When were the castle towers of king Otto built?", *sources)
     assert "king Otto built in 1201 were: [1]\n\n" in quoted
+
+
+async def test_headings_are_not_quoted() -> None:
+    source = Source("# The capital of France\n\n## Which is it\n\nThe capital of France is Paris.", "France")
+    assert await answer(QUESTION, source) == "The capital of France is Paris. [1]"
