@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tools import demo
+from tools import demo, demo_server
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,9 +26,9 @@ PATH = os.pathsep.join([str(ROOT / ".tools/bin"), str(ROOT / ".venv/bin"), os.en
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[demo.Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[demo_server.Server]:
     """The server as a child, on free ports and an empty folder."""
-    running = demo.Server(tmp_path_factory.mktemp("readme"))
+    running = demo_server.Server(tmp_path_factory.mktemp("readme"))
     running.start()
     yield running
     assert running.stop() == 0
@@ -63,7 +63,7 @@ def assert_printed(said: list[str], printed: str) -> None:
     assert shortened or not lines, f"also printed, and not in the README: {lines}"
 
 
-def run_at(server: demo.Server, command: str | list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+def run_at(server: demo_server.Server, command: str | list[str], text: str = "") -> subprocess.CompletedProcess[str]:
     """Run what stands in the README against `server`."""
     environment = {**os.environ, "PATH": PATH, "RAG_SERVER": server.grpc_address}
     return subprocess.run(
@@ -79,12 +79,12 @@ def run_at(server: demo.Server, command: str | list[str], text: str = "") -> sub
     )
 
 
-def addressed(text: str, server: demo.Server) -> str:
+def addressed(text: str, server: demo_server.Server) -> str:
     return text.replace("127.0.0.1:50051", server.grpc_address).replace("127.0.0.1:8000", server.http_address)
 
 
 @pytest.mark.slow
-def test_the_session_prints_what_the_readme_says(server: demo.Server) -> None:
+def test_the_session_prints_what_the_readme_says(server: demo_server.Server) -> None:
     for language, text in BLOCKS:
         if language == "console" and text in SESSION:
             for command, said in steps(text):
@@ -149,7 +149,7 @@ def test_the_demo_cleans_up_after_ctrl_c(tmp_path: Path) -> None:
 def test_the_demo_fails_where_a_source_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "QUESTIONS", (demo.Question("Who wrote this?", "docs/nowhere.md"),))
     monkeypatch.setattr(demo, "SOURCES", ("CHANGELOG.md",))
-    server = demo.Server(tmp_path)
+    server = demo_server.Server(tmp_path)
     try:
         (fault,) = demo.run(demo.Screen(), server)
     finally:
