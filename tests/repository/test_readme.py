@@ -63,7 +63,9 @@ def assert_printed(said: list[str], printed: str) -> None:
     assert shortened or not lines, f"also printed, and not in the README: {lines}"
 
 
-def run_at(server: demo_server.Server, command: str | list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+def run_at(
+    server: demo_server.Server, command: str | list[str], text: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run what stands in the README against `server`."""
     environment = {**os.environ, "PATH": PATH, "RAG_SERVER": server.grpc_address}
     return subprocess.run(
