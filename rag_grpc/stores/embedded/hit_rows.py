@@ -3,28 +3,32 @@
 A search reads its rows after newer writes may have been committed, so a hit's
 document is taken as of the view: its row carries the newest version of that content,
 and if that is newer than the view, `document_past` has the one that was current.
-All rows of a batch of searches come by one statement, to which the ids are bound as
-one array: single look-ups cost five times as much.
+The ids of a batch of searches are bound as one array: single look-ups cost five times
+as much. And the rows come as one JSON text, which SQLite puts together and orjson takes
+apart. Between two rows apsw lets go of the GIL, and under load another thread takes it for
+a while: `BatchQuery` answers a tenth more without those gaps.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import apsw
 import numpy as np
+import orjson
+from numpy.typing import NDArray
 
 from rag_grpc.core.errors import LimitExceeded, StorageFault
 from rag_grpc.core.models import Chunk, Vector
 from rag_grpc.core.searches import Hit, HitParts, Selected
 
-FEW_ROWS = 100
+ROWS_AT_ONCE = 64
 """So many are read without a look at their size."""
 MOST_CHARACTERS = 32 * 1024 * 1024
-"""Of texts and metadata, read for searches that are answered together, or else for one: eight times what a
+"""Of rows as JSON, read for searches that are answered together, or else for one: eight times what a
 response may have, since a caller may want few of the metadata's keys."""
 
 
@@ -42,13 +46,13 @@ def headings_of(stored: str | None) -> tuple[str, ...]:
 def _hits_statement(parts: HitParts, table: str) -> str:
     text = "c.text" if parts.text else "''"
     title = "d.title" if parts.title else "''"
-    metadata = "d.metadata" if parts.metadata else "NULL"
-    vector = "e.vector" if parts.vectors else "NULL"
+    metadata = "hex(d.metadata)" if parts.metadata else "NULL"
+    vector = "hex(e.vector)" if parts.vectors else "NULL"
     join = f"CROSS JOIN {table} e ON e.chunk = c.id" if parts.vectors else ""
     # CROSS JOIN keeps the order of the tables: SQLite would guess how many values the list has.
     return (
-        f"SELECT c.id, c.ordinal, {text}, c.start_offset, c.end_offset, c.headings, {vector}, "  # noqa: S608 # constants
-        f"d.key, d.doc_id, d.revision, {title}, {metadata} "
+        f"SELECT json_group_array(json_array(c.id, c.ordinal, {text}, c.start_offset, c.end_offset, "  # noqa: S608 # constants
+        f"c.headings, {vector}, d.key, d.doc_id, d.revision, {title}, {metadata})) "
         f"FROM carray(?) wanted CROSS JOIN chunk c ON c.id = wanted.value "
         f"CROSS JOIN document d ON d.key = c.content {join}"
     )
@@ -65,9 +69,7 @@ def read_hits(
     wanted = {each.chunk for selected in selections for each in selected}
     if not wanted:
         return [() for _ in selections]
-    ids = np.fromiter(wanted, np.int64, len(wanted))
-    found: Any = reader.execute(_hits_statement(parts, table), (apsw.carray(ids),))
-    rows = found.fetchall() if len(wanted) <= FEW_ROWS else _bounded(found)
+    rows = _rows(reader, np.fromiter(wanted, np.int64, len(wanted)), _hits_statement(parts, table))
     if rows is None:
         if len(selections) > 1:
             return [each for one in selections for each in read_hits(reader, [one], seq, parts, table)]
@@ -80,21 +82,26 @@ def read_hits(
     return [_hits(reader, selected, by_chunk, seq, parts) for selected in selections]
 
 
-def _bounded(found: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]] | None:
-    """Read rows; None where they grow too large."""
-    rows, room = [], MOST_CHARACTERS
-    for row in found:
-        rows.append(row)
-        room -= len(row[2]) + len(row[11] or b"")
+def _rows(reader: apsw.Connection, ids: NDArray[np.int64], statement: str) -> list[list[Any]] | None:
+    """Read rows, some at a time; None where they grow too large."""
+    rows: list[list[Any]] = []
+    room = MOST_CHARACTERS
+    for begin in range(0, len(ids), ROWS_AT_ONCE):
+        try:
+            found: Any = reader.execute(statement, (apsw.carray(ids[begin : begin + ROWS_AT_ONCE]),)).get
+        except apsw.TooBigError:  # above what SQLite itself puts together, a thousand million bytes
+            return None
+        room -= len(found)
         if room < 0:
             return None
+        rows += orjson.loads(found)
     return rows
 
 
 def _hits(
     reader: apsw.Connection,
     selected: Sequence[Selected],
-    rows: dict[int, tuple[Any, ...]],
+    rows: dict[int, list[Any]],
     seq: int,
     parts: HitParts,
 ) -> tuple[Hit, ...] | StorageFault:
@@ -104,12 +111,15 @@ def _hits(
         if row is None:
             return StorageFault(f"chunk {each.chunk} was found, but is not in the database")
         _, ordinal, text, start, end, headings, vector, key, doc_id, revision, title, metadata = row
+        if metadata is not None:
+            metadata = bytes.fromhex(metadata)
         if revision > seq:
             title, metadata = _past(reader, key, seq, parts)
         place = headings_of(headings) if headings else ()
         # Made as the tuples that they are: their constructors take as long as the database takes for a row.
         chunk = _tuple(
-            Chunk, (ordinal, text, start, end, place, None if vector is None else vector_of(vector))
+            Chunk,
+            (ordinal, text, start, end, place, None if vector is None else vector_of(bytes.fromhex(vector))),
         )
         hits.append(_tuple(Hit, (doc_id, chunk, title, metadata, *each[2:])))
     return tuple(hits)
