@@ -152,7 +152,7 @@ def cite(screen: Screen, client: RagClient, answers: dict[Question, tuple[Hit, .
     """Have a question answered whose source was found, and one that the documents do not answer."""
     faults = []
     found = [each.text for each in QUESTIONS if expected(each, answers[each])]
-    for question, grounded in [(each, True) for each in found[3:4]] + [(STRANGE, False)]:
+    for question, grounded in [(each, True) for each in found[:1]] + [(STRANGE, False)]:
         screen.title(f"\n   {question}")
         answer = client.generate_answer(question)
         screen.text(answer.text)
