@@ -8,7 +8,7 @@ number that no source has is removed, with the white space before it, and counte
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from rag_grpc.core.models import TextSpan
@@ -39,19 +39,21 @@ def checked(text: str, sources: int) -> CheckedText:
         removed += len(numbers) - len(right)
         return found[1] + "".join(f"[{each}]" for each in dict.fromkeys(right)) if right else ""
 
-    before = None
-    while text != before:
-        # What is removed may bring other brackets together.
-        before, text = text, _CITATION.sub(keep, text)
-    return CheckedText(text, removed)
+    return CheckedText(_settled(text, keep), removed)
 
 
 def without_citations(text: str) -> str:
     """Take everything out of a text that reads as a citation, with the white space before it."""
-    before = None
-    while text != before:
-        before, text = text, _CITATION.sub("", text)
-    return text
+    return _settled(text, lambda _: "")
+
+
+def _settled(text: str, keep: Callable[[re.Match[str]], str]) -> str:
+    """Let `keep` say what stays of each citation.
+
+    What is removed may bring other brackets together; of those, what does not stay is put into round ones.
+    Removing them too would go on for as long as they are nested, each time through the whole text.
+    """
+    return _CITATION.sub(lambda found: keep(found) or f"{found[1]}({found[2]})", _CITATION.sub(keep, text))
 
 
 def cited(text: str, spans: Sequence[TextSpan]) -> list[tuple[int, ...]]:

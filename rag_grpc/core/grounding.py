@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import cache
 from statistics import fmean
 from typing import Final, NamedTuple
 
@@ -78,9 +79,9 @@ class Grounding:
     ) -> list[float]:
         """Let the judge weigh each sentence. One that a source has word for word needs no judge."""
         contexts = [[in_full(task.sources[number - 1]) for number in cites] for cites in numbers]
-        quoted = [_quoted(text, among) for text, among in zip(said, contexts, strict=True)]
+        quoted = await asyncio.to_thread(_quoted, said, contexts)
         statements = [
-            Statement(text, among, task.question)
+            Statement(text, among, task.question, task.language)
             for text, among, word_for_word in zip(said, contexts, quoted, strict=True)
             if not word_for_word
         ]
@@ -123,10 +124,18 @@ def in_full(source: Source) -> str:
     return "\n".join(filter(None, (source.title, *source.headings, source.text)))
 
 
-def _quoted(text: str, contexts: Sequence[str]) -> bool:
-    """Tell whether a context has a sentence as it stands, but for its citations and white space."""
-    words = " ".join(text.split())
-    return bool(words) and any(words in " ".join(without_citations(each).split()) for each in contexts)
+def _quoted(said: Sequence[str], contexts: Sequence[Sequence[str]]) -> list[bool]:
+    """Tell of each sentence whether a context has it as it stands, but for citations and space. Blocks."""
+
+    @cache
+    def plain(context: str) -> str:
+        return " ".join(without_citations(context).split())
+
+    found = []
+    for text, among in zip(said, contexts, strict=True):
+        words = " ".join(text.split())
+        found.append(bool(words) and any(words in plain(each) for each in among))
+    return found
 
 
 def _claim(span: TextSpan, cites: tuple[int, ...], support: float) -> Claim:

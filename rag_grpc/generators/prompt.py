@@ -26,7 +26,8 @@ from rag_grpc.core.model_ports import Tokenizer
 from rag_grpc.core.no_answer import no_answer
 
 _MARK: Final = re.compile(r"<(?=\s*/?\s*(?:source|question)\b)", re.IGNORECASE)
-_CITATION: Final = re.compile(r"\[(\d{1,6}(?:\s*[,;-]\s*\d{1,6})*)\]")
+# Whatever `rag_grpc.core.citations` would take for one, and ranges too.
+_CITATION: Final = re.compile(r"[\[\u3010](\s*+\d{1,6}(?:\s*[,;\u3001-]\s*\d{1,6})*\s*)[\]\u3011]")
 _UNSENDABLE: Final = re.compile("[\ud800-\udfff]")
 _PLACE: Final = re.compile(r"\{(refusal|instructions|sources|question)\}")
 _MESSAGE_TOKENS: Final = 16

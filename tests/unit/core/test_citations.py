@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,3 +54,11 @@ def test_a_sentence_without_shares_those_of_the_next_in_its_paragraph(
     text: str, numbers: list[tuple[int, ...]]
 ) -> None:
     assert cited(text, sentences(text)) == numbers
+
+
+@pytest.mark.parametrize("tail", ["[1" * 20_000 + "]" * 20_000, "[9" * 20_000 + "]" * 20_000, "[" * 40_000])
+def test_nested_brackets_take_no_longer_than_others(tail: str) -> None:
+    began = time.perf_counter()
+    once, _ = checked(f"So it is. {tail}", 3)
+    without_citations(once)
+    assert time.perf_counter() - began < 2  # once it took minutes, pass by pass

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_grpc.core.answers import Source, WritingTask
+from rag_grpc.core.citations import checked
 from rag_grpc.generators.prompt import CharacterRuler, NoRoom, neutral, write_prompt
 from tests.contracts.generator_contract import QUESTION, SOURCES
 
@@ -61,6 +62,12 @@ def test_no_text_holds_a_mark_once_it_is_neutral(text: str) -> None:
     lowered = "".join(made.lower().split())
     for mark in ("<source1", "</source1", "<question>", "</question>"):
         assert mark not in lowered
+
+
+@given(st.text(st.sampled_from("[]\u3010\u3011 ,;\u300112a")), st.integers(0, 3))
+def test_no_text_can_cite_once_it_is_neutral(text: str, sources: int) -> None:
+    made = neutral(text)
+    assert checked(made, sources) == (made, 0)
 
 
 def test_callers_instructions_stand_behind_the_servers_own() -> None:
