@@ -15,6 +15,7 @@ endpoint notices at once and stops computing.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -204,6 +205,9 @@ class _Unusable(Exception):
     """An answer that came, but is none."""
 
 
+_HALF: Final = re.compile("[\ud800-\udfff]")
+
+
 def _piece(chunk: Any) -> tuple[str, str | None]:
     """Take the text and the reason out of a chunk. Raises _Unusable."""
     choices = getattr(chunk, "choices", None)
@@ -215,7 +219,8 @@ def _piece(chunk: Any) -> tuple[str, str | None]:
     text, reason = getattr(delta, "content", None), getattr(choices[0], "finish_reason", None)
     if not isinstance(text, str | None) or not isinstance(reason, str | None):
         raise _Unusable("what should be text is none")
-    return text or "", reason
+    # Half of a pair, as an endpoint sends that cuts an emoji in two, is no text that can be passed on.
+    return _HALF.sub("\ufffd", text or ""), reason
 
 
 def _count(usage: Any, name: str) -> int:

@@ -61,6 +61,9 @@ class Failure:
             return cls("did not answer in time", passing=True)
         if isinstance(error, openai.APIConnectionError):
             return cls("could not be reached, or broke off", passing=True)
+        if type(error) is openai.APIError:
+            # In the middle of a stream, where there is no status any more.
+            return cls("told of an error while it answered", passing=True)
         # JSON that is none, and whatever else the package stumbles over.
         return cls(f"gave an answer that is of no use ({type(error).__name__})", passing=False)
 

@@ -124,7 +124,15 @@ async def test_what_it_was_told_to_say_without_an_answer_is_understood(
     assert last.output_tokens == 34
 
 
-@pytest.mark.parametrize("order", [chat.status(429), chat.status(503), chat.says_then_breaks_off("")])
+@pytest.mark.parametrize(
+    "order",
+    [
+        chat.status(429),
+        chat.status(503),
+        chat.says_then_breaks_off(""),
+        chat.says_then_sends("", '{"error": {"message": "overloaded"}}'),
+    ],
+)
 async def test_what_may_pass_is_tried_again(
     server: chat.ChatServer, generator: OpenAIGenerator, order: chat.Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +154,7 @@ MISBEHAVIOURS: dict[str, tuple[chat.Order, str]] = {
     "a reason of its own": (chat.says("Paris", finish="sk-hunter2"), "it ended without a reason"),
     "error in the stream": (
         chat.says_then_sends("Paris", '{"error": {"message": "sk-hunter2", "code": 500}}'),
-        "of no use (APIError)",
+        "told of an error while it answered",
     ),
     "not json": (chat.says_then_sends("Paris", "{sk-hunter2"), "of no use (JSONDecodeError)"),
     "no choices": (chat.says_then_sends("Paris", '{"choices": 7}'), "it holds no list of choices"),
@@ -174,6 +182,13 @@ async def test_an_endpoint_that_misbehaves_is_unavailable(server: chat.ChatServe
     assert "Paris" not in raised.value.message
     if "middle" in what or "HTTP" in what:
         assert len(server.requests) == 1
+
+
+async def test_half_of_a_pair_is_no_text(server: chat.ChatServer, generator: OpenAIGenerator) -> None:
+    half = '{"choices": [{"delta": {"content": "a\\ud83d"}, "finish_reason": "stop"}]}'
+    server.orders.append(chat.says_then_sends("", half))
+    pieces, _ = await written_by(generator, TASK)
+    assert "".join(pieces) == "a\ufffd"
 
 
 async def test_an_endpoint_that_is_not_there_is_unavailable() -> None:
