@@ -6,11 +6,10 @@ together, which saves what a call into the graph, a hop between threads and a lo
 at the database cost.
 
 One thread answers all searches that go through a graph alone, and spreads
-a large batch over every processor. A thread for each processor was slower by half:
-Python runs one thread at a time, so several searchers make small batches and stand in
-each other's way, and in the event loop's. Calls of many searches have two of their own:
-one reads rows while the other is in the graph. What takes longer (words, filters, exact scans) and
-reads have threads of their own, so that no query through a graph waits behind them.
+a large batch over every processor. A thread for each processor was slower by half: they
+make small batches and stand in each other's way, and in the event loop's. Calls of many
+searches have two of their own: one reads rows while the other is in the graph. What takes
+longer (words, filters, exact scans) and reads have others, and no query waits behind them.
 So has what has to commit words first, which costs a dozen fsyncs, and waits while the
 writer thread takes words in: those who wait together are answered after one commit.
 """
@@ -80,6 +79,7 @@ class _Desk:
     least: int = 1
     searches: deque[_Item] = field(default_factory=deque)
     reads: deque[tuple[Work, asyncio.Future[object]]] = field(default_factory=deque)
+    has_read: bool = False
     # Only wakes: a condition variable would be Python code, on the event loop, for each query.
     wake: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
 
@@ -203,14 +203,15 @@ class SearchThreads:
             reader.close()
 
     def _work(self, desk: _Desk, reader: apsw.Connection) -> None:
-        """Do one read or one batch, if another thread has left any."""
-        try:
-            work, future = desk.reads.popleft()
-        except IndexError:
-            if batch := _share(desk):
-                self._answer(reader, batch)
-        else:
-            self._read(reader, work, future)
+        """Do one read or one batch, in turns: else searches would wait for as long as reads keep coming."""
+        if desk.reads and not (desk.has_read and desk.searches):
+            desk.has_read = True
+            with suppress(IndexError):
+                self._read(reader, *desk.reads.popleft())
+            return
+        desk.has_read = False
+        if batch := _share(desk):
+            self._answer(reader, batch)
 
     def _read(self, reader: apsw.Connection, work: Work, future: asyncio.Future[object]) -> None:
         if future.cancelled():

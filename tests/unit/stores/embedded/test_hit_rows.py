@@ -36,7 +36,7 @@ def selected(first: int, last: int) -> list[Selected]:
 def test_too_much_text_fails_the_search_that_asks_for_it_alone(
     reader: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 25_000)
+    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 20_000)
     small, large = read_hits(reader, [selected(1, 11), selected(11, 301)], 5, ALL_PARTS, TABLE)
     assert isinstance(small, tuple)
     assert [hit.doc_id for hit in small] == [f"d{number}" for number in range(1, 11)]
@@ -45,7 +45,7 @@ def test_too_much_text_fails_the_search_that_asks_for_it_alone(
 
 
 def test_what_is_left_out_does_not_count(reader: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 25_000)
+    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 1_000)
     (hits,) = read_hits(reader, [selected(1, 301)], 5, HitParts(text=False, metadata=False), TABLE)
     assert isinstance(hits, tuple)
     assert len(hits) == 300
