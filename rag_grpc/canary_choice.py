@@ -39,7 +39,7 @@ def make_canary(
         retrieval=retrieval,
         precedence=precedence,
         index=IndexMeasuring(store=store, precedence=precedence, records=records),
-        faithfulness=_by_default_judge(evaluation),
+        faithfulness=_by_default_judge(evaluation) if settings.judges else None,
         records=records,
         interval=settings.canary_interval,
     )

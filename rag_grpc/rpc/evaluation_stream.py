@@ -110,9 +110,9 @@ class EvaluationStream:
 
     async def _tell(self, run: EvaluationRun) -> None:
         """Write the scores that are there, and progress where it is time."""
-        ended = {task for task in self._running if task.done()}
-        self._running -= ended
-        for task in ended:
+        for task in [task for task in self._running if task.done()]:
+            # One at a time: where several failed, the others are still to be ended with the call.
+            self._running.discard(task)
             await self._context.write(scores_to_proto(task.result()))
         if monotonic() - self._told >= PERIOD:
             progress = pb.EvaluationProgress(done=run.done, received=run.received)
