@@ -44,13 +44,14 @@ _CITATION: Final = (
 )
 _CITATIONS: Final = re.compile(rf"(?:\s*{_CITATION})+\s*[{_STOPS_BEFORE_SPACE}{_STOPS}]?\s*")
 # As Wikipedia has them, with no space before them: [citation needed], [note 1], :162-164.
-_NOTE: Final = r"(?:\[(?![\d^])[^\[\]\n]{1,40}\]|:\d{1,4}(?:[,\u2013-]\d{1,4})*+)"
+_NOTE: Final = r"(?:\[(?![\d^])[^\[\]\n]{1,40}\]|:\d{1,4}(?:[,\u2013-]\d{1,4})*)"
 
+# Groups are not repeated possessively, which Python before 3.11.5 does wrongly (python/cpython#106052).
 # Where a sentence may end: after stops, with closing marks and citations; or at the end of a line. Blank
 # lines, and white space before the next visible character, are part of the line's end.
 _END: Final = re.compile(
     rf"(?P<stops>[{_STOPS_BEFORE_SPACE}{_STOPS}]++)"
-    rf"(?P<close>[{_CLOSERS}]*+{_NOTE}*+(?:[ \t]*+{_CITATION})*+[{_CLOSERS}]*+)"
+    rf"(?P<close>[{_CLOSERS}]*+{_NOTE}*(?:[ \t]*+{_CITATION})*[{_CLOSERS}]*+)"
     rf"|(?P<line>\r\n|[{_LINE_ENDS}])\s*+"
 )
 _ANY_LINE_END: Final = re.compile(f"[{_LINE_ENDS}]")

@@ -32,16 +32,18 @@ _HTML_BLOCKS: Final = (
     "iframe|l(?:egend|i(?:nk)?)|m(?:ain|enu(?:item)?)|n(?:av|oframes)|o(?:l|ptgroup|ption)|p(?:aram)?|"
     "s(?:earch|ection|ummary)|t(?:able|body|d|foot|h(?:ead)?|itle|r(?:ack)?)|ul"
 )
-_ATX: Final = r" {0,3}#{1,6}(?:[ \t][^\n]*)?(?:\n(?:[ \t]*\n)*+|\Z)"
+_ATX: Final = r" {0,3}#{1,6}(?:[ \t][^\n]*)?(?:\n(?:[ \t]*\n)*|\Z)"
+# No group is repeated possessively: Python before 3.11.5 matches those wrongly (python/cpython#106052). Where
+# it would save anything, what follows cannot fail.
 _EVENT: Final = re.compile(
     r"^(?: {0,3}(?=[#`~<=|:-])(?:"
     # Headings with nothing but blank lines between them are one event, however many.
-    r"(?P<marks>#{1,6}+)(?:[ \t][^\n]*)?(?:\n(?:[ \t]*\n)*+|\Z)(?P<more>(?:" + _ATX + r")++)?"
+    r"(?P<marks>#{1,6})(?:[ \t][^\n]*)?(?:\n(?:[ \t]*\n)*|\Z)(?P<more>(?:" + _ATX + r")+)?"
     r"|(?P<ticks>(?P<tick>`{3,}+)[^`\n]*$(?s:.*?)(?:\n {0,3}(?P=tick)`*[ \t]*$|\Z))"
     r"|(?P<tildes>(?P<tilde>~{3,}+)[^\n]*$(?s:.*?)(?:\n {0,3}(?P=tilde)~*[ \t]*$|\Z))"
     # What follows an underline and looks like another is none.
-    r"|(?P<underline>=+|-+)[ \t]*$(?:\n {0,3}(?:=+|-+)[ \t]*$)*+"
-    r"|(?P<table>(?=[^\n|]*+\|)(?=[^\n-]*+-)[|: \t-]+$(?:\n(?! {0,3}(?:#|```|~~~))[^\n|]*+\|[^\n]*)*+)"
+    r"|(?P<underline>=+|-+)[ \t]*$(?:\n {0,3}(?:=+|-+)[ \t]*$)*"
+    r"|(?P<table>(?=[^\n|]*+\|)(?=[^\n-]*+-)[|: \t-]+$(?:\n(?! {0,3}(?:#|```|~~~))[^\n|]*+\|[^\n]*)*)"
     r"|(?P<comment><!--(?s:.*?)(?:-->|\Z))"
     r"|(?P<raw>(?i:<(?P<tag>script|pre|style|textarea)\b(?s:.*?)(?:</(?P=tag)>|\Z)))"
     r"|(?P<html>(?i:</?(?:" + _HTML_BLOCKS + r")(?=[\s/>]))(?s:.*?)(?:\n[ \t]*(?=\n)|\Z))"
