@@ -119,7 +119,8 @@ class OpenAIJudge:
                         group.create_task(self._one(each))
                         for each in statements[start : start + self.max_batch]
                     ]
-            except* ModelUnavailable as failed:
+            except ExceptionGroup as failed:
+                # Not `except*`: what is raised there comes in a group again on Python before 3.11.4.
                 raise failed.exceptions[0] from None
             supports += [task.result() for task in tasks]
         return supports
