@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rag_grpc.core.errors import FieldViolation, InvalidField, LimitExceeded, NotConfigured, RagError
+from rag_grpc.core.errors import FieldViolation, InvalidField, LimitExceeded, RagError
 from rag_grpc.core.limits import Limits
 
 MAX_FAULTS = 1000
@@ -50,8 +50,3 @@ class Findings:
 
 def _sentence(violations: list[FieldViolation]) -> str:
     return "; ".join(f"{each.field} {each.description}" for each in violations)
-
-
-def not_available(rpc: str) -> NotConfigured:
-    """Make the error of a call that later releases bring."""
-    return NotConfigured(f"{rpc} is not available on this server yet", metadata={"rpc": rpc})
