@@ -21,6 +21,7 @@ class Addresses:
 
     grpc: str
     http: str
+    pid: int
 
     def metric(self, name: str) -> float:
         """Return the sum of a metric's series, from /metrics."""
@@ -33,7 +34,10 @@ class Addresses:
 
 @contextmanager
 def child_server(**settings: str) -> Iterator[Addresses]:
-    """Start a server with RAG_... settings, and end it with SIGTERM."""
+    """Start a server with RAG_... settings, and end it with SIGTERM.
+
+    With a RAG_DATA_DIR the data stay, and the next server can begin with them.
+    """
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {
             "RAG_LISTEN": "127.0.0.1:0",
@@ -63,6 +67,6 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> Addresses:
         for line in log.read_text().splitlines():
             if '"ready"' in line:
                 event = json.loads(line)
-                return Addresses(event["grpc_address"], event["http_address"])
+                return Addresses(event["grpc_address"], event["http_address"], process.pid)
         time.sleep(0.05)
     raise RuntimeError(f"the server ended before it was ready: {log.read_text()[-2000:]}")
