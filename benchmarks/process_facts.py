@@ -1,4 +1,4 @@
-"""What the kernel says of a process: its own memory, threads, descriptors, mapped files and processor time."""
+"""What the kernel says of a process: its own memory, threads, descriptors, mapped files, processor time."""
 
 from __future__ import annotations
 
@@ -40,4 +40,4 @@ def look_at(pid: int) -> ProcessFacts:
 
 
 def _bytes(value: str) -> int:
-    return int(value.split()[0]) * 1024
+    return int(value.split(maxsplit=1)[0]) * 1024
