@@ -55,11 +55,15 @@ class Stop(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The last that comes from a generator: why it stopped, and its tokens, 0 where it counts none."""
+    """The last that comes from a generator: why it stopped, and its tokens, 0 where it counts none.
+
+    `read` are the numbers of the sources that it had before it, from 1, where those were not all.
+    """
 
     stop: Stop
     input_tokens: int = 0
     output_tokens: int = 0
+    read: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ number that no source has is removed, with the white space before it, and counte
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Final, NamedTuple
 
 from rag_grpc.core.models import TextSpan
@@ -28,14 +28,14 @@ class CheckedText(NamedTuple):
     removed: int
 
 
-def checked(text: str, sources: int) -> CheckedText:
-    """Remove citations of what is not among `sources` sources, numbered from 1."""
+def checked(text: str, sources: Container[int]) -> CheckedText:
+    """Remove citations of what is not among the numbers of the sources."""
     removed = 0
 
     def keep(found: re.Match[str]) -> str:
         nonlocal removed
         numbers = [int(each) for each in _NUMBER.findall(found[2])]
-        right = [each for each in numbers if 1 <= each <= sources]
+        right = [each for each in numbers if each in sources]
         removed += len(numbers) - len(right)
         return found[1] + "".join(f"[{each}]" for each in dict.fromkeys(right)) if right else ""
 

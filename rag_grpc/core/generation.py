@@ -158,7 +158,7 @@ class Generation:
         """Make the answer of what was written."""
         if written.stop is Stop.NOT_GROUNDED:
             return self._refusal(work, written)
-        checked = await self._grounding.check(text, task, cut=written.stop is Stop.LENGTH)
+        checked = await self._grounding.check(text, task, written)
         if not checked.grounded:
             return self._refusal(work, written, removed=checked.removed)
         answer = Answer(

@@ -1,11 +1,11 @@
 """What was written, taken apart: its sentences, what they cite, and how far that supports them.
 
 A generator is trusted in nothing. A citation of a source that it was not given is taken
-out. A sentence's support is a product of two judgements. The judge says how far the
-cited passages say the same; `core.evidence` says how far the place where they say it
-answers the question. So a sentence from a passage that speaks of something else has
-none, though the passage has it word for word; nor has one that a document told the
-model to say.
+out, be it that there is none of that number, or that it had no room in the prompt. A
+sentence's support is a product of two judgements. The judge says how far the cited
+passages say the same; `core.evidence` says how far the place where they say it answers
+the question. So a sentence from a passage that speaks of something else has none, though
+the passage has it word for word; nor has one that a document told the model to say.
 
 An answer is grounded where its best sentence has enough support, and where the judge
 finds at least half of the answer in the sources: one good sentence carries no page of
@@ -21,7 +21,7 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from rag_grpc.core.analysis import Analyzer
-from rag_grpc.core.answers import Claim, Source, Statement, WritingTask
+from rag_grpc.core.answers import Claim, Source, Statement, Stop, WritingTask, Written
 from rag_grpc.core.citations import checked, cited, without_citations
 from rag_grpc.core.evidence import Evidence, weigh
 from rag_grpc.core.judging import Judging
@@ -38,7 +38,7 @@ _ABOUT_THE_SAME: Final = 0.5
 class Grounded(NamedTuple):
     """A text with its citations checked, its claims, and whether the sources support it.
 
-    `removed` counts citations of sources that there are not.
+    `removed` counts citations of sources that the generator was not given.
     """
 
     text: str
@@ -55,9 +55,11 @@ class Grounding:
         self._analyzer = analyzer
         self._threshold = threshold
 
-    async def check(self, written: str, task: WritingTask, *, cut: bool = False) -> Grounded:
-        """Take an answer apart; one that was `cut` ends anywhere. Raises what Judging.weigh raises."""
-        text, removed = checked(written.strip(), len(task.sources))
+    async def check(self, text: str, task: WritingTask, written: Written) -> Grounded:
+        """Take an answer apart, which was written so. Raises what Judging.weigh raises."""
+        there_are = range(1, len(task.sources) + 1)
+        sources = there_are if written.read is None else written.read.intersection(there_are)
+        text, removed = checked(text.strip(), sources)
         spans = sentences(text)
         numbers = cited(text, spans)
         said = [without_citations(text[span.start : span.end]) for span in spans]
@@ -68,7 +70,7 @@ class Grounding:
             for span, cites, borne_out, answers in zip(spans, numbers, weighed, places, strict=True)
         )
         best = max((each.support for each in claims), default=0.0)
-        if cut and len(weighed) > 1 and not numbers[-1]:
+        if written.stop is Stop.LENGTH and len(weighed) > 1 and not numbers[-1]:
             # The citation that was to follow.
             weighed = weighed[:-1]
         grounded = bool(claims) and best >= self._threshold and fmean(weighed) >= BORNE_OUT

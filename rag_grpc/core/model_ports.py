@@ -125,7 +125,8 @@ class Generator(Protocol):
 
         Called on the event loop, which it must not hold up. Closing the generator, or cancelling whoever
         waits for it, must stop all work for it, upstream too. Must raise ModelUnavailable, and nothing else,
-        where the model does not answer, breaks off or takes longer than it may.
+        where the model does not answer, breaks off or takes longer than it may. A source that the model
+        was not shown must be missing from what Written says that it read.
         """
 
 

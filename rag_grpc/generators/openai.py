@@ -18,7 +18,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -77,7 +77,8 @@ class OpenAIGenerator:
         """Ask, again where that may help, and pass on what comes."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._options.timeout
-        request = self._request(task, await asyncio.to_thread(self._prompt, task))
+        prompt = await asyncio.to_thread(self._prompt, task)
+        request = self._request(task, prompt)
         tries, text = 0, ""
         while True:
             tries += 1
@@ -88,7 +89,7 @@ class OpenAIGenerator:
                             text += each
                             yield each
                         else:
-                            yield _judged(each, text, task)
+                            yield replace(_judged(each, text, task), read=prompt.sources)
                 return
             except _Unusable as error:
                 raise self._unavailable(f"gave an answer that is of no use: {error}") from None
@@ -232,5 +233,5 @@ def _count(usage: Any, name: str) -> int:
 def _judged(written: Written, text: str, task: WritingTask) -> Written:
     """Notice where a model said, as it was told to, that the sources hold no answer."""
     if text.strip().rstrip(".") == no_answer(task.language).rstrip("."):
-        return Written(Stop.NOT_GROUNDED, written.input_tokens, written.output_tokens)
+        return replace(written, stop=Stop.NOT_GROUNDED)
     return written

@@ -89,10 +89,11 @@ class TokenRuler:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is sent: two messages, and how many sources were left out or cut for want of room."""
+    """What is sent: two messages, the sources in them by number, how many were cut or left out for room."""
 
     system: str
     user: str
+    sources: frozenset[int]
     shortened: int = 0
 
 
@@ -108,7 +109,7 @@ def write_prompt(task: WritingTask, ruler: Ruler, *, tokens: int) -> Prompt:
     values["question"] = neutral(task.question)
     fixed = ruler.count(_filled(system, values)) + ruler.count(_filled(user, values)) + _MESSAGE_TOKENS
     room = tokens - fixed
-    blocks: list[str] = []
+    blocks: dict[int, str] = {}
     shortened = 0
     for number, source in enumerate(task.sources, 1):
         block = _block(number, neutral(_whole(source)))
@@ -120,12 +121,13 @@ def write_prompt(task: WritingTask, ruler: Ruler, *, tokens: int) -> Prompt:
                 continue
             block = _block(number, ruler.cut(neutral(_whole(source)), room - empty))
             size = ruler.count(block) + 1
-        blocks.append(block)
+        blocks[number] = block
         room -= size
     if not blocks:
         raise NoRoom
-    values["sources"] = "\n".join(blocks)
-    return Prompt(_filled(system, values).rstrip("\n") + "\n", _filled(user, values), shortened)
+    values["sources"] = "\n".join(blocks.values())
+    system = _filled(system, values).rstrip("\n") + "\n"
+    return Prompt(system, _filled(user, values), frozenset(blocks), shortened)
 
 
 def neutral(text: str) -> str:

@@ -66,6 +66,7 @@ class GeneratorContract:
     async def test_any_sources_are_taken(self, generator: Generator, sources: tuple[Source, ...]) -> None:
         pieces, last = await written_by(generator, WritingTask(QUESTION, sources))
         assert pieces or last.stop is not Stop.COMPLETE
+        assert last.read is None or last.read <= set(range(1, len(sources) + 1))
 
     @pytest.mark.parametrize("question", ["?", "\0", "[1]", "x" * 8000, "\u0bb5\u0ba3\u0b95?"])
     async def test_any_question_is_taken(self, generator: Generator, question: str) -> None:

@@ -97,6 +97,16 @@ async def test_without_a_key_no_header_is_sent_and_a_fixed_temperature_is_not(
     assert "temperature" not in server.requests[0]
 
 
+async def test_sources_that_had_no_room_are_not_said_to_be_read(server: chat.ChatServer) -> None:
+    generator = make(server, context_tokens=1200)
+    sources = [Source(f"{number} " + "word " * 300) for number in range(1, 6)]
+    _, last = await written_by(generator, WritingTask(QUESTION, sources, max_output_tokens=100))
+    await asyncio.to_thread(generator.close)
+    sent = re.findall(r"<source (\d)>", server.requests[0]["messages"][1]["content"])
+    assert 0 < len(sent) < 5
+    assert last.read == frozenset(map(int, sent))
+
+
 async def test_tokens_that_nobody_counts_are_none(
     server: chat.ChatServer, generator: OpenAIGenerator
 ) -> None:

@@ -14,7 +14,7 @@ def test_time_grows_with_the_length(unit: str) -> None:
     text = "a" + unit * (400_000 // len(unit)) + "*"
     begin = time.perf_counter()
     without_citations(text)
-    checked(text, 3)
+    checked(text, {1, 2, 3})
     assert time.perf_counter() - begin < 3
 
 

@@ -161,6 +161,18 @@ async def test_what_is_not_there_or_of_no_use_is_refused_before_anything_is_sear
     assert "lexical" not in bench.records.stages
 
 
+async def test_a_source_that_was_not_sent_cannot_be_cited(bench: Bench) -> None:
+    query = Query(text="Which cake has the capital of France?", top_k=5)
+    said = RIGHT.replace("[1]", "[1][2][9]")
+    *_, answer = await bench.events({"scripted": Scripted(said, Written(Stop.COMPLETE))}, query=query)
+    assert [claim.sources for claim in answer.claims] == [(1, 2)]
+    unsent = Written(Stop.COMPLETE, read=frozenset({1, 9}))
+    *_, answer = await bench.events({"scripted": Scripted(said, unsent)}, query=query)
+    assert answer.text == RIGHT
+    assert bench.records.answers[-1] == (answer, 2)
+    assert len(answer.found.hits) == 2
+
+
 async def test_one_good_sentence_carries_no_inventions(bench: Bench) -> None:
     lies = " It was founded by Martians [1]. Its mayor is a horse [1]. Gold grows on its trees [1]."
     *_, answer = await bench.events({"scripted": Scripted(RIGHT + lies, Written(Stop.COMPLETE))})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,7 @@ def test_the_prompt_is_this_to_the_byte() -> None:
         "\n<question>\nWhat is the capital of France?\n</question>"
     )
     assert prompt.shortened == 0
+    assert prompt.sources == {1, 2}
 
 
 def test_a_document_cannot_leave_its_source_nor_cite() -> None:
@@ -67,7 +70,7 @@ def test_no_text_holds_a_mark_once_it_is_neutral(text: str) -> None:
 @given(st.text(st.sampled_from("[]\u3010\u3011 ,;\u300112a")), st.integers(0, 3))
 def test_no_text_can_cite_once_it_is_neutral(text: str, sources: int) -> None:
     made = neutral(text)
-    assert checked(made, sources) == (made, 0)
+    assert checked(made, range(1, sources + 1)) == (made, 0)
 
 
 def test_callers_instructions_stand_behind_the_servers_own() -> None:
@@ -90,6 +93,7 @@ def test_sources_are_cut_to_the_room_that_there_is_the_last_first() -> None:
         assert prompt.user.startswith("<source 1>\n0 word")
         assert prompt.shortened > 0
         assert prompt.user.count("<source ") == prompt.user.count("</source ")
+        assert prompt.sources == {int(each) for each in re.findall(r"<source (\d)>", prompt.user)}
 
 
 def test_a_question_that_leaves_no_room_is_refused() -> None:
