@@ -1,12 +1,12 @@
-"""Who may ask for the page: a browser that was sent to it by its own address, and by nobody else.
+"""Who may ask for the page: a browser that was sent to it by its own address, or by a link to it.
 
 The page shows documents, and a browser is a door into a network: any site that it has
 open can make it send requests to 127.0.0.1. Against a name that is made to point there
 (DNS rebinding) stands the Host header, which such a request has of the other site;
-against requests from other sites stand Origin, Sec-Fetch-Site and a content type that
-no form can send. What the browser may do with the page is said in its headers: the
-content security policy allows the page's own files and nothing else, and no text to
-become markup.
+against requests from other sites stand Origin, Sec-Fetch-Site and a content type that no
+form can send. A link in a wiki may open the page, and nothing more. What the browser may
+do with the page is said in its headers: the content security policy allows the page's
+own files and nothing else, and no text to become markup.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Guard:
             raise PermissionDenied(
                 f"the page is not served as {name[:100]!r}; RAG_PAGE_HOSTS can allow that name"
             )
-        if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        own = request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+        if not own and not _opens_page(request):
             raise PermissionDenied("the page answers no other site")
         origin = request.headers.get("origin")
         if origin is not None and _place(origin) != host.lower():
@@ -78,6 +79,20 @@ class Guard:
         if address is not None and (address.is_loopback or self._any_address):
             return True
         return name.lower() in self._names
+
+
+def _opens_page(request: Request) -> bool:
+    """Say whether a link was followed to the page, to be shown in a tab of its own.
+
+    Who links there learns nothing of what is shown: no frame has it, and Cross-Origin-Opener-Policy cuts
+    the two tabs apart. A page of another site can neither set these headers nor read what comes.
+    """
+    return (
+        request.method in ("GET", "HEAD")
+        and request.path == "/"
+        and request.headers.get("sec-fetch-mode") == "navigate"
+        and request.headers.get("sec-fetch-dest") == "document"
+    )
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:

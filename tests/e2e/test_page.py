@@ -144,6 +144,15 @@ async def test_other_sites_get_nothing(server: RunningServer, headers: dict[str,
     assert (await get(server, "/metrics", headers=headers)).status == 200
 
 
+async def test_a_link_of_another_site_opens_the_page_alone(server: RunningServer) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    opened = await get(server, "/", headers=headers)
+    assert (opened.status, opened.headers["Cross-Origin-Opener-Policy"]) == (200, "same-origin")
+    for path in TOLD:
+        assert (await get(server, path, headers=headers)).status == 403
+    assert (await get(server, "/", headers={**headers, "Host": "evil.example"})).status == 403
+
+
 async def test_a_form_of_another_page_cannot_ask(server: RunningServer) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         answer = await post(server, "/page/search", {"query": "x"}, headers={"Content-Type": content_type})

@@ -91,6 +91,41 @@ def test_other_sites_are_refused(name: str, value: str) -> None:
         Guard("127.0.0.1").check(asked(**{name: value}))
 
 
+FOLLOWED = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+
+
+def test_a_link_of_another_site_may_open_the_page() -> None:
+    Guard("127.0.0.1").check(asked(**FOLLOWED))
+    Guard("127.0.0.1").check(asked(**{**FOLLOWED, "sec_fetch_site": "same-site"}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sec_fetch_dest": "iframe"},
+        {"sec_fetch_dest": "object"},
+        {"sec_fetch_dest": "empty"},
+        {"sec_fetch_mode": "no-cors"},
+        {"sec_fetch_mode": "cors"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"host": "evil.example:8000"},
+    ],
+)
+def test_a_link_opens_the_page_in_a_tab_of_its_own_and_by_its_own_name(changes: dict[str, str]) -> None:
+    with pytest.raises(PermissionDenied):
+        Guard("127.0.0.1").check(asked(**{**FOLLOWED, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/page/overview.json"), ("POST", "/"), ("GET", "/app.js")]
+)
+def test_a_link_opens_the_page_alone(method: str, path: str) -> None:
+    request = Request(method, path, asked(**FOLLOWED).headers)
+    with pytest.raises(PermissionDenied, match="other site"):
+        Guard("127.0.0.1").check(request)
+
+
 def test_its_own_pages_and_people_may_ask() -> None:
     guard = Guard("127.0.0.1", ("rag.example",))
     guard.check(asked(origin="http://127.0.0.1:8000", sec_fetch_site="same-origin"))
