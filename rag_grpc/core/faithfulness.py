@@ -25,6 +25,7 @@ from rag_grpc.core.quality_records import QualityRecords
 from rag_grpc.core.sentences import sentences
 
 SENTENCES_A_TURN: Final = 64
+"""At most. A turn is for one batch of the judge: with one far away, each may take seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,10 @@ class FaithfulnessEvaluation:
 
     async def _weighed(self, judge: str, statements: Sequence[Statement]) -> list[Support]:
         supports: list[Support] = []
-        for begin in range(0, len(statements), SENTENCES_A_TURN):
+        size = min(SENTENCES_A_TURN, self._judging.batch(judge))
+        for begin in range(0, len(statements), size):
             async with self._precedence.turn():
-                supports += await self._judging.weigh(judge, statements[begin : begin + SENTENCES_A_TURN])
+                supports += await self._judging.weigh(judge, statements[begin : begin + size])
         return supports
 
 

@@ -40,6 +40,10 @@ class Judging:
             raise NotConfigured(f"this server has no judge {name!r}; it has: {has}")
         return next(iter(self._judges))
 
+    def batch(self, name: str) -> int:
+        """Return how many statements the judge of that name weighs at once: what a call costs at least."""
+        return max(1, self._judges[name].max_batch)
+
     async def weigh(self, name: str, statements: Sequence[Statement]) -> list[Support]:
         """Weigh statements, in their order: values from 0 to 1, places that are in each one's contexts.
 
@@ -47,7 +51,7 @@ class Judging:
         """
         name = self.named(name)
         turn = self._turns.setdefault(name, asyncio.Lock())
-        size = max(1, self._judges[name].max_batch)
+        size = self.batch(name)
         supports: list[Support] = []
         for begin in range(0, len(statements), size):
             async with turn:

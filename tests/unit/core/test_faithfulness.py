@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -38,11 +39,21 @@ class Board:
         self.posted.append((collection, kind, dict(scores), origin))
 
 
+class CountedTurns(Precedence):
+    turns = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        self.turns += 1
+        async with super().turn():
+            yield
+
+
 class House:
     """An evaluation with the judge "words", and "away", which never answers."""
 
     def __init__(self) -> None:
-        self.judge, self.board, self.precedence = WordJudge(), Board(), Precedence(longest_wait=60)
+        self.judge, self.board, self.precedence = WordJudge(), Board(), CountedTurns(longest_wait=60)
         self.store = MemoryStore(codec=JsonCodec())
         self.judging = Judging({"words": self.judge, "away": Away("away")}, Records())
         records = QualityRecords(scoreboard=self.board, log=self.store.quality, telemetry=Records())
@@ -119,6 +130,13 @@ async def test_a_judge_that_is_not_there_or_away(house: House) -> None:
     with pytest.raises(ModelUnavailable):
         await house.weigh(answer, judge="away")
     assert house.board.posted == []
+
+
+async def test_others_have_their_turns_between_the_batches_of_a_judge(house: House) -> None:
+    house.judge.max_batch = 2
+    await house.weigh(AnswerWithContext("One. " * 6, ["c"]))
+    assert [len(each) for each in house.judge.asked] == [2, 2, 2]
+    assert house.precedence.turns == 3
 
 
 async def test_users_go_first(house: House) -> None:
