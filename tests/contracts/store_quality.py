@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from rag_grpc.core.errors import NotReady
 from rag_grpc.core.models import Collection
 from rag_grpc.core.ports import Store
-from rag_grpc.core.quality import KEPT, Measurement, Origin
+from rag_grpc.core.quality import HOUR, KEPT, MOST, NEWEST, Measurement, Origin
 
 NOW = 1_800_000_000 * 10**9
 LATER = NOW + 10**9
@@ -54,6 +55,34 @@ class QualityContract:
         await store.quality.record([Measurement(NOW - 1, "things", "recall_at_10", 0.5), RECALL])
         await store.quality.record([oldest])
         assert await store.quality.since(0) == [RECALL, oldest]
+
+    async def test_a_series_has_a_bound_and_keeps_the_newest_and_one_an_hour(self, store: Store) -> None:
+        begin = NOW // HOUR * HOUR
+        times = [begin + number * HOUR // 5 for number in range(MOST - 1)]
+        last = times[-1] + 1
+        series = [Measurement(time, "", "faithfulness", 0.5, Origin.EVALUATION) for time in times]
+        await store.quality.record([OTHER, *series[: MOST // 2]])
+        await store.quality.record(series[MOST // 2 :])
+        await store.quality.record([Measurement(last, "", "faithfulness", 1.0, Origin.EVALUATION)])
+        # One that takes another's place adds none.
+        await store.quality.record([series[-1]])
+        kept = [each.time for each in await store.quality.since(0) if each.measure == "faithfulness"]
+        assert kept == [*times, last]
+        await store.quality.record([Measurement(last + 1, "", "faithfulness", 1.0, Origin.EVALUATION)])
+        kept = [each.time for each in await store.quality.since(0) if each.measure == "faithfulness"]
+        everything = [*times, last, last + 1]
+        hourly = {time // HOUR: time for time in everything[:-NEWEST]}
+        assert kept == [*hourly.values(), *everything[-NEWEST:]]
+        assert len(kept) < MOST
+        assert OTHER in await store.quality.since(0)
+
+    async def test_series_are_bounded_each_for_itself(self, store: Store) -> None:
+        await store.quality.record([replace(RECALL, time=NOW + number) for number in range(MOST)])
+        others = [NDCG, OTHER, EVALUATED]
+        await store.quality.record(others)
+        assert len(await store.quality.since(0)) == MOST + len(others)
+        await store.quality.record([replace(EVALUATED, time=NOW + number) for number in range(MOST + 1)])
+        assert len(await store.quality.since(0)) == MOST + 2 + NEWEST + 1
 
     async def test_recording_nothing_forgets_nothing(self, store: Store) -> None:
         await store.quality.record([RECALL])
