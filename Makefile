@@ -11,6 +11,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
+BENCH_READY := $(VENV)/.ready-bench
 PROTO_VENV := .venv-proto
 PROTO_READY := $(PROTO_VENV)/.ready
 # Programs that are not Python's (grpcurl, ghz, ...), see `make tools`.
@@ -27,6 +28,7 @@ RAG_KILLS ?= 50
 WORKERS ?= 3
 # More arguments for a target's program, as in `make test ARGS="-k chunking -x"`.
 ARGS ?=
+PEERS_ARGS ?= --install --json .benchmarks/peers.json --plots .benchmarks/plots
 
 .PHONY: help
 help: ## list these words
@@ -100,8 +102,13 @@ bench: $(DEV_READY) ## measure what the project promises, as ratios to hnswlib a
 	@$(PY) -m benchmarks $(ARGS)
 
 .PHONY: bench-full
-bench-full: $(DEV_READY) ## measure everything (long)
+bench-full: $(DEV_READY) bench-peers ## measure everything, the peers too (long)
 	@$(PY) -m benchmarks --full $(ARGS)
+
+# The peers have an environment of their own, with some gigabytes of packages; see docs/performance.md.
+.PHONY: bench-peers
+bench-peers: $(BENCH_READY) ## measure this server beside Chroma, Milvus, Weaviate and LanceDB
+	@$(PY) -m benchmarks.peers $(PEERS_ARGS)
 
 .PHONY: eval-retrieval
 eval-retrieval: $(DEV_READY) ## measure how well it finds, on the collections in ../shared/data
@@ -147,6 +154,10 @@ $(DEV_READY): $(READY)
 	@echo "Adding what tests and checks need ..."; \
 	$(PY) -m pip install -q --no-cache-dir --build-constraint tools/build-constraints.txt \
 	    -e 'clients/python[cli,readers,langchain,llamaindex]' -e '.[fastembed,openai]' --group dev || exit 1
+	@touch $@
+
+$(BENCH_READY): $(DEV_READY)
+	@$(PY) -m pip install -q -e '.[bench]' || exit 1
 	@touch $@
 
 $(PROTO_READY): pyproject.toml

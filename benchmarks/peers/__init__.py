@@ -1,0 +1,1 @@
+"""This server beside others on one machine: same vectors and queries, recall matched (`make bench-peers`)."""
