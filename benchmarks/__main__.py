@@ -24,6 +24,8 @@ def main() -> None:
     for name, values in asdict(rates).items():
         if isinstance(values, list):
             print(f"{name:18} {statistics.median(values):10,.0f} /s   each: {[round(one) for one in values]}")
+    for name, values in rates.alone.items():
+        print(f"{name:18} {statistics.median(values) * 1e6:10,.0f} us, one at a time")
     for name, value in rates.recalls.items():
         print(f"recall@10 {name:10} {value:.4f}")
     for name, value in ratios.items():

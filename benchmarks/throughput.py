@@ -34,6 +34,8 @@ MESSAGE_DOCUMENTS = 200
 IN_FLIGHT = 32
 BATCH = 64
 SERVICE = "/ragapi.v1.RetrievalService/"
+PING = "/ragapi.v1.HealthService/Ping"
+EMPTY = [b""] * 3000
 INGEST = "/ragapi.v1.IngestionService/StreamIngestDocuments"
 
 
@@ -47,6 +49,9 @@ class Rates:
     knn_all_threads: list[float] = field(default_factory=list)
     query: list[float] = field(default_factory=list)
     batch_query: list[float] = field(default_factory=list)
+    empty_call: list[float] = field(default_factory=list)
+    alone: dict[str, list[float]] = field(default_factory=lambda: {"query": [], "empty": [], "knn": []})
+    """Median seconds of a call, of an empty call and of knn_query, one at a time."""
     recalls: dict[str, float] = field(default_factory=dict)
 
 
@@ -133,6 +138,7 @@ def _queries(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: R
         for start in range(0, len(bare) - BATCH + 1, BATCH)
     ] * 5
     for _ in range(ROUNDS):
+        _alone(server, index, vectors, rates)
         for threads, into in ((1, rates.knn_one_thread), (os.cpu_count(), rates.knn_all_threads)):
             began = time.perf_counter()
             _, distances = index.knn_query(vectors.queries, k=K, num_threads=threads)
@@ -141,6 +147,8 @@ def _queries(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: R
             raw_frames.unary, server.grpc, SERVICE + "Query", single, IN_FLIGHT
         )
         rates.query.append(len(single) / seconds)
+        seconds, _, _ = in_another_process(raw_frames.unary, server.grpc, PING, EMPTY, IN_FLIGHT)
+        rates.empty_call.append(len(EMPTY) / seconds)
         seconds, _, _ = in_another_process(unary, server.grpc, SERVICE + "BatchQuery", batches, 2)
         rates.batch_query.append(len(batches) * BATCH / seconds)
     rates.recalls["hnswlib"] = recall(1 - distances, vectors.truth)
@@ -149,6 +157,20 @@ def _queries(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: R
     ]
     scores = np.array([[hit.score for hit in answer.results] for answer in answers], dtype=np.float32)
     rates.recalls["service"] = recall(scores, vectors.truth)
+
+
+def _alone(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: Rates) -> None:
+    """One at a time: what a query costs beside an empty call and the search itself."""
+    requests = [_request(query).SerializeToString() for query in vectors.queries]
+    for name, method, sent in (("query", SERVICE + "Query", requests), ("empty", PING, EMPTY[:1000])):
+        _, latencies, _ = in_another_process(raw_frames.unary, server.grpc, method, sent, 1)
+        rates.alone[name].append(statistics.median(latencies))
+    taken = []
+    for query in vectors.queries:
+        began = time.perf_counter()
+        index.knn_query(query, k=K, num_threads=1)
+        taken.append(time.perf_counter() - began)
+    rates.alone["knn"].append(statistics.median(taken))
 
 
 def report(rates: Rates) -> dict[str, float]:
@@ -163,4 +185,11 @@ def report(rates: Rates) -> dict[str, float]:
         "BatchQuery of 64 without text / knn_query on all threads": ratio(
             rates.batch_query, rates.knn_all_threads
         ),
+        "Query / empty call, both 32 in flight": ratio(rates.query, rates.empty_call),
+        "time of Query / (of an empty call + 3.5 of knn_query), one at a time": round(_alone_ratio(rates), 3),
     }
+
+
+def _alone_ratio(rates: Rates) -> float:
+    query, empty, knn = (statistics.median(rates.alone[name]) for name in ("query", "empty", "knn"))
+    return query / (empty + 3.5 * knn)
