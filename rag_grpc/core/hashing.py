@@ -27,6 +27,7 @@ import struct
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag_grpc.core.models import Chunking, DocumentDraft, JsonValue, MetadataDict, Vector
 
@@ -35,7 +36,7 @@ _CANONICAL_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separator
 _ZERO = np.float32(0)
 
 
-def _digest(parts: Sequence[bytes]) -> bytes:
+def _digest(parts: Sequence[bytes | memoryview]) -> bytes:
     lengths = struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts))
     return hashlib.sha256(b"".join((lengths, *parts))).digest()
 
@@ -56,7 +57,12 @@ def _without_negative_zero(value: JsonValue) -> JsonValue:
 
 def canonical_metadata(metadata: MetadataDict) -> bytes:
     """Write metadata as JSON in the one form that equal metadata share. Raises ValueError for NaN."""
-    return _text(_CANONICAL_JSON.encode(_without_negative_zero(metadata))) if metadata else b"{}"
+    if not metadata:
+        return b"{}"
+    written = _CANONICAL_JSON.encode(metadata)
+    if "-0.0" in written:
+        written = _CANONICAL_JSON.encode(_without_negative_zero(metadata))
+    return _text(written)
 
 
 def canonical_vector(vector: Vector) -> bytes:
@@ -64,13 +70,28 @@ def canonical_vector(vector: Vector) -> bytes:
     return (vector + _ZERO).astype("<f4", copy=False).tobytes()
 
 
-def embedding_key(draft: DocumentDraft, *, fingerprint: str, splitter: str, chunking: Chunking) -> bytes:
+def canonical_vectors(vectors: NDArray[np.float32]) -> list[memoryview]:
+    """Write vectors, of shape (n, dimension), likewise: a part for each."""
+    written = memoryview((vectors + _ZERO).astype("<f4", copy=False).tobytes())
+    size = vectors.shape[1] * 4
+    return [written[begin : begin + size] for begin in range(0, len(written), size)]
+
+
+def embedding_key(
+    draft: DocumentDraft,
+    *,
+    fingerprint: str,
+    splitter: str,
+    chunking: Chunking,
+    canonical: Sequence[memoryview] = (),
+) -> bytes:
     """Hash all that the document's chunks and vectors depend on: 32 bytes.
 
     `splitter` is the splitter's version. A draft with chunks is not split, so then neither the text nor
-    how it would be split counts.
+    how it would be split counts. `canonical` are the vectors of its chunks, one each,
+    where they were made canonical before.
     """
-    parts = [_text(fingerprint), _text(draft.title)]
+    parts: list[bytes | memoryview] = [_text(fingerprint), _text(draft.title)]
     if not draft.chunks:
         settings = (
             splitter,
@@ -82,10 +103,13 @@ def embedding_key(draft: DocumentDraft, *, fingerprint: str, splitter: str, chun
         )
         return _digest([b"split", *parts, _text(json.dumps(settings)), _text(draft.text)])
     parts.append(str(chunking.without_context).encode())
-    for chunk in draft.chunks:
+    for place, chunk in enumerate(draft.chunks):
         parts.append(_text(chunk.text))
         parts.append(f"{chunk.start},{chunk.end}".encode())
-        parts.append(b"" if chunk.vector is None else canonical_vector(chunk.vector))
+        if canonical:
+            parts.append(canonical[place])
+        else:
+            parts.append(b"" if chunk.vector is None else canonical_vector(chunk.vector))
     return _digest([b"chunks", *parts])
 
 

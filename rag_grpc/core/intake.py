@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.errors import NotReady, RagError, StorageFault
@@ -45,8 +44,7 @@ _SHORT_TEXT = 4_000
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True, slots=True)
-class IngestItem:
+class IngestItem(NamedTuple):
     """A document to store, and on what condition: `expected_revision` 0 means that it must not exist."""
 
     document: DocumentDraft
@@ -193,7 +191,7 @@ class Intake:
             chunks, texts = await self._in_thread_if_long(draft, lambda: self._chunks(collection, draft))
         self._telemetry.stage("split", time.perf_counter() - begin)
         vectors = await self._embedding.embed(collection.embedder, texts)
-        return replace(document, chunks=chunks, vectors=vectors)
+        return document._replace(chunks=chunks, vectors=vectors)
 
     def _chunks(
         self, collection: Collection, draft: DocumentDraft

@@ -1,7 +1,7 @@
 """The nouns of the domain, as values that never change.
 
-Frozen dataclasses: whoever holds one may keep it across threads and awaits. Those
-that every hit needs are named tuples, which take a quarter of the time to make.
+Frozen dataclasses: whoever holds one may keep it across threads and awaits. Those that
+every hit or every document needs are named tuples, which take a quarter of the time to make.
 Times are integers, nanoseconds since the epoch, UTC. Vectors are numpy arrays
 of float32, C-contiguous; nobody writes into an array after it went into one of
 these. Metadata exists in two forms: as `dict` where rules look into it, and
@@ -11,7 +11,7 @@ else, so that it crosses from the database to the wire without being taken apart
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
@@ -24,6 +24,7 @@ MetadataDict: TypeAlias = dict[str, JsonValue]
 
 DEFAULT_COLLECTION = "default"
 NO_EMBEDDER = "none"
+_NO_METADATA: MetadataDict = {}
 
 
 class Metric(Enum):
@@ -95,8 +96,7 @@ class CollectionCounts:
     chunks: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkDraft:
+class ChunkDraft(NamedTuple):
     """A chunk that the caller made. `vector` has shape (dimension,)."""
 
     text: str
@@ -105,21 +105,23 @@ class ChunkDraft:
     vector: Vector | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentDraft:
-    """A document as a caller sends it: checked against the field rules, not yet split or embedded."""
+class DocumentDraft(NamedTuple):
+    """A document as a caller sends it: checked against the field rules, not yet split or embedded.
+
+    `packed_metadata` is what MetadataCodec.pack makes of `metadata`, where the edge has it already.
+    """
 
     doc_id: str
     text: str = ""
     media_type: str = "text/plain"
     title: str = ""
-    metadata: MetadataDict = field(default_factory=dict)
+    metadata: MetadataDict = _NO_METADATA
     chunks: tuple[ChunkDraft, ...] = ()
     embedder_fingerprint: str = ""
+    packed_metadata: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedChunk:
+class PreparedChunk(NamedTuple):
     """A chunk that is ready to be stored; its ordinal is its place in the document."""
 
     text: str
@@ -128,13 +130,13 @@ class PreparedChunk:
     headings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedDocument:
+class PreparedDocument(NamedTuple):
     """A document that is ready to be stored.
 
     `vectors` has shape (len(chunks), dimension), row for chunk; None where the caller of the store
     believes that the stored document has the same `embedding_key`, so that chunks and vectors can stay.
-    The two hashes are 32 bytes each; `rag_grpc.core.hashing` says what they cover.
+    The two hashes are 32 bytes each; `rag_grpc.core.hashing` says what they cover. `metadata` is what is
+    packed beside it, where that is known: an index then need not take it apart again.
     """
 
     doc_id: str
@@ -146,6 +148,7 @@ class PreparedDocument:
     embedding_key: bytes
     chunks: tuple[PreparedChunk, ...]
     vectors: NDArray[np.float32] | None
+    metadata: MetadataDict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +201,7 @@ class DocumentMatch:
     content_revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class PutDocument:
+class PutDocument(NamedTuple):
     """Store `document`, replacing the one with its id if there is one. Answered by PutOutcome."""
 
     collection: Collection
@@ -251,8 +253,7 @@ class IngestStatus(Enum):
     UNCHANGED = "unchanged"
 
 
-@dataclass(frozen=True, slots=True)
-class PutOutcome:
+class PutOutcome(NamedTuple):
     """What became of a PutDocument."""
 
     status: IngestStatus

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from rag_grpc.core.errors import (
     LimitExceeded,
     RagError,
 )
-from rag_grpc.core.hashing import canonical_metadata, content_hash, embedding_key
+from rag_grpc.core.hashing import canonical_metadata, canonical_vectors, content_hash, embedding_key
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.metadata import without_nulls
 from rag_grpc.core.model_ports import Embedder, Splitter
@@ -50,6 +51,13 @@ class Workshop:
     limits: Limits
 
 
+class _Vectors(NamedTuple):
+    """The vectors of one draft: as they are stored, and as they are hashed."""
+
+    rows: NDArray[np.float32]
+    canonical: list[memoryview]
+
+
 def has_ready_vectors(draft: DocumentDraft) -> bool:
     """Whether the caller brought every chunk with its vector."""
     return bool(draft.chunks) and all(each.vector is not None for each in draft.chunks)
@@ -59,18 +67,18 @@ def prepare_ready(
     drafts: Sequence[DocumentDraft], collection: Collection, workshop: Workshop
 ) -> list[PreparedDocument | RagError]:
     """Prepare drafts with ready vectors; for each the document, or what is wrong with it."""
+    rows, spans = _stacked(drafts, collection.dimension)
+    doubtful = set(doubtful_rows(rows, collection.metric))
+    canonical = canonical_vectors(rows)
     prepared: list[PreparedDocument | RagError] = []
-    problems = _vector_problems(drafts, collection)
-    for draft in drafts:
+    for draft, span in zip(drafts, spans, strict=True):
         try:
-            problem = problems.get(id(draft))
-            if problem is not None:
-                raise problem
+            if not span or not doubtful.isdisjoint(span):
+                _check_vectors(draft, collection)
             _check_fingerprint(draft, collection)
             _check_size(draft, workshop.limits)
-            vectors = [each.vector for each in draft.chunks if each.vector is not None]
-            rows = vectors[0][np.newaxis] if len(vectors) == 1 else np.stack(vectors)
-            prepared.append(_document(draft, collection, workshop, _own_chunks(draft), rows))
+            own = _Vectors(rows[span.start : span.stop], canonical[span.start : span.stop])
+            prepared.append(_document(draft, collection, workshop, own))
         except RagError as error:
             prepared.append(error)
     return prepared
@@ -84,7 +92,7 @@ def identify(draft: DocumentDraft, collection: Collection, workshop: Workshop) -
     _check_embeddable(draft, collection)
     embedder_of(collection, workshop.embedders)
     _check_size(draft, workshop.limits)
-    return _document(draft, collection, workshop, (), None)
+    return _document(draft, collection, workshop, None)
 
 
 def make_chunks(
@@ -130,11 +138,13 @@ def _document(
     draft: DocumentDraft,
     collection: Collection,
     workshop: Workshop,
-    chunks: tuple[PreparedChunk, ...],
-    vectors: NDArray[np.float32] | None,
+    ready: _Vectors | None,
 ) -> PreparedDocument:
-    metadata = without_nulls(draft.metadata)
-    packed = workshop.codec.pack(metadata)
+    """Check and hash a draft; without ready vectors it becomes a document without chunks."""
+    metadata, packed = draft.metadata, draft.packed_metadata
+    if packed is None:
+        metadata = without_nulls(metadata)
+        packed = workshop.codec.pack(metadata)
     if len(packed) > workshop.limits.max_metadata_bytes:
         raise LimitExceeded(
             f"document.metadata takes {len(packed)} bytes, more than {workshop.limits.max_metadata_bytes}"
@@ -144,28 +154,31 @@ def _document(
         fingerprint=collection.embedder_fingerprint,
         splitter=workshop.splitter.version,
         chunking=collection.chunking,
+        canonical=ready.canonical if ready else (),
+    )
+    hashed = content_hash(
+        key,
+        text=draft.text,
+        title=draft.title,
+        media_type=draft.media_type,
+        metadata=canonical_metadata(metadata),
     )
     return PreparedDocument(
-        doc_id=draft.doc_id,
-        text=draft.text,
-        media_type=draft.media_type,
-        title=draft.title,
-        packed_metadata=packed,
-        content_hash=content_hash(
-            key,
-            text=draft.text,
-            title=draft.title,
-            media_type=draft.media_type,
-            metadata=canonical_metadata(metadata),
-        ),
-        embedding_key=key,
-        chunks=chunks,
-        vectors=vectors,
+        draft.doc_id,
+        draft.text,
+        draft.media_type,
+        draft.title,
+        packed,
+        hashed,
+        key,
+        _own_chunks(draft) if ready else (),
+        ready.rows if ready else None,
+        metadata,
     )
 
 
 def _own_chunks(draft: DocumentDraft) -> tuple[PreparedChunk, ...]:
-    return tuple([PreparedChunk(each.text, each.start, each.end) for each in draft.chunks])
+    return tuple([PreparedChunk(text, start, end) for text, start, end, _ in draft.chunks])
 
 
 def _check_size(draft: DocumentDraft, limits: Limits) -> None:
@@ -218,45 +231,39 @@ def _check_embeddable(draft: DocumentDraft, collection: Collection) -> None:
         raise InvalidField.of([FieldViolation(f"document.chunks[{place}].vector", why) for place in without])
 
 
-def _vector_problems(drafts: Sequence[DocumentDraft], collection: Collection) -> dict[int, RagError]:
-    """Find what is wrong with the vectors of drafts, by id(draft)."""
-    # Over all drafts at once: a pass over one matrix costs a tenth of a look at each row.
-    owners: list[tuple[DocumentDraft, int]] = []
+def _stacked(drafts: Sequence[DocumentDraft], dimension: int) -> tuple[NDArray[np.float32], list[range]]:
+    """Put the vectors of drafts, each with ready ones, into one matrix; for each draft its rows.
+
+    A draft with a vector of another length has none. A pass over one matrix costs a tenth of a look at
+    each vector.
+    """
     rows: list[Vector] = []
-    suspects: dict[int, tuple[DocumentDraft, list[int]]] = {}
+    spans: list[range] = []
     for draft in drafts:
-        for place, chunk in enumerate(draft.chunks):
-            if chunk.vector is None:
-                continue
-            if len(chunk.vector) == collection.dimension:
-                owners.append((draft, place))
-                rows.append(chunk.vector)
-            else:
-                suspects.setdefault(id(draft), (draft, []))[1].append(place)
-    if rows:
-        for row in doubtful_rows(np.stack(rows), collection.metric):
-            draft, place = owners[row]
-            suspects.setdefault(id(draft), (draft, []))[1].append(place)
-    found = {
-        key: _draft_problem(draft, sorted(places), collection) for key, (draft, places) in suspects.items()
-    }
-    return {key: problem for key, problem in found.items() if problem is not None}
+        own = [each.vector for each in draft.chunks if each.vector is not None]
+        if all(len(vector) == dimension for vector in own):
+            rows += own
+            spans.append(range(len(rows) - len(own), len(rows)))
+        else:
+            spans.append(range(0))
+    return np.stack(rows) if rows else np.empty((0, dimension), np.float32), spans
 
 
-def _draft_problem(draft: DocumentDraft, places: Sequence[int], collection: Collection) -> RagError | None:
+def _check_vectors(draft: DocumentDraft, collection: Collection) -> None:
+    """Look at the vectors of a draft one by one. Raises DimensionMismatch, InvalidField."""
     violations: list[FieldViolation] = []
-    for place in places:
-        vector = draft.chunks[place].vector
-        if vector is None:
+    for place, chunk in enumerate(draft.chunks):
+        if chunk.vector is None:
             continue
         problem = check_vector(
-            vector,
+            chunk.vector,
             dimension=collection.dimension,
             metric=collection.metric,
             field=f"document.chunks[{place}].vector",
         )
         if isinstance(problem, RagError):
-            return problem
+            raise problem
         if problem is not None:
             violations.append(problem)
-    return InvalidField.of(violations) if violations else None
+    if violations:
+        raise InvalidField.of(violations)

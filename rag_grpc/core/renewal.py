@@ -59,7 +59,7 @@ class Renewal:
 
     def _key(self, content: StoredContent) -> bytes:
         chunks = tuple(ChunkDraft(each.text, each.start, each.end) for each in content.chunks)
-        own = replace(_text_draft(content), chunks=chunks)
+        own = _text_draft(content)._replace(chunks=chunks)
         if self._hash(own, self._before) == content.embedding_key:
             return self._hash(own, self._after)
         if self._would_be_split_so(content):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
@@ -11,6 +11,7 @@ from rag_grpc.core.errors import RagError
 from rag_grpc.core.ingestion import IngestItem
 from rag_grpc.core.models import DeleteOutcome, DocumentRef, IngestStatus, PatchOutcome, PutOutcome
 from rag_grpc.rpc.convert import draft_from_proto
+from rag_grpc.rpc.plain_items import plain_items
 from rag_grpc.rpc.status import cut, problem_of
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import ingestion_service_pb2 as pb
@@ -34,9 +35,12 @@ def item_from_proto(item: pb.IngestItem | pb.IngestDocumentRequest) -> IngestIte
     )
 
 
-def items_from_proto(items: Iterable[pb.IngestItem], validator: Validator) -> list[IngestItem | RagError]:
+def items_from_proto(items: Sequence[pb.IngestItem], validator: Validator) -> list[IngestItem | RagError]:
     """Take the items of a batch, each by itself: an item at fault becomes its error."""
-    return [validator.error_of(item) or item_from_proto(item) for item in items]
+    return [
+        plain or validator.error_of(item) or item_from_proto(item)
+        for item, plain in zip(items, plain_items(items, validator.limits), strict=True)
+    ]
 
 
 def document_response(doc_id: str, outcome: PutOutcome) -> pb.IngestDocumentResponse:

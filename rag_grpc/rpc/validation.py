@@ -30,7 +30,7 @@ class Validator:
     """Checks requests against the table, under these limits."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._checks: dict[str, _MessageCheck] = {}
         self._compiled: dict[type[Message], _MessageCheck] = {}
 
@@ -47,13 +47,13 @@ class Validator:
         if compiled is None:
             compiled = self._compiled[type(message)] = self._check_of(message.DESCRIPTOR, ruled=True)
         compiled.look(message, "", findings)
-        return findings.error(self._limits)
+        return findings.error(self.limits)
 
     def _check_of(self, descriptor: Any, *, ruled: bool) -> _MessageCheck:
         key = descriptor.full_name if ruled else descriptor.full_name + " (unruled)"
         if key not in self._checks:
             # Known before its fields are compiled, so that a message may hold its own kind.
-            self._checks[key] = check = _MessageCheck(descriptor, self._limits, ruled=ruled)
+            self._checks[key] = check = _MessageCheck(descriptor, self.limits, ruled=ruled)
             for field in descriptor.fields:
                 check.add(field, self._field_check(field, RULES[field.full_name]))
         return self._checks[key]
@@ -62,16 +62,16 @@ class Validator:
         if rule.output_only:
             return None
         if rule.metadata:
-            return _metadata_check(rule, self._limits)
+            return _metadata_check(rule, self.limits)
         single: FieldCheck | None = None
         nested = field.message_type
         is_map = nested is not None and nested.GetOptions().map_entry
         if nested is not None and not is_map and not rule.each_alone:
             single = _nested_check(self._check_of(nested, ruled=not rule.unruled))
-        elif tests := tests_of(field, rule, self._limits):
+        elif tests := tests_of(field, rule, self.limits):
             single = _value_check(tests)
         if field.is_repeated:
-            single = _list_check(size_tests(rule, self._limits), single)
+            single = _list_check(size_tests(rule, self.limits), single)
         return single
 
 

@@ -92,7 +92,7 @@ class Contents:
         if stored is not None and action is PutAction.KEEP:
             return PutOutcome(IngestStatus.UNCHANGED, stored.revision, len(stored.document.chunks))
         if stored is not None and action is PutAction.DESCRIBE:
-            described = replace(document, chunks=stored.document.chunks, vectors=stored.document.vectors)
+            described = document._replace(chunks=stored.document.chunks, vectors=stored.document.vectors)
             of_content = described.text != stored.document.text
             revision = self._keep(stored, described, of_content=of_content)
             return PutOutcome(IngestStatus.REPLACED, revision, len(described.chunks))
@@ -129,7 +129,7 @@ class Contents:
             media_type=document.media_type,
             metadata=canonical,
         )
-        described = replace(document, packed_metadata=packed, content_hash=hashed)
+        described = document._replace(packed_metadata=packed, metadata=None, content_hash=hashed)
         return PatchOutcome(self._keep(stored, described, of_content=False), packed)
 
     def _delete_refs(self, write: DeleteRefs) -> DeleteOutcome:
@@ -211,8 +211,7 @@ class Contents:
         self._matrix = ExactMatrix(target.dimension, self.collection.metric)
         for key, stored in sorted(self._by_key.items()):
             made = shadow[key]
-            document = replace(
-                stored.document,
+            document = stored.document._replace(
                 vectors=made.vectors,
                 embedding_key=made.embedding_key,
                 content_hash=made.content_hash,

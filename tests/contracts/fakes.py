@@ -246,7 +246,7 @@ def prepared(
 
 def without_vectors(document: PreparedDocument) -> PreparedDocument:
     """The same document, in the belief that its chunks and vectors are stored already."""
-    return replace(document, chunks=(), vectors=None)
+    return document._replace(chunks=(), vectors=None)
 
 
 async def put(store: Store, collection: Collection, document: PreparedDocument) -> PutOutcome:

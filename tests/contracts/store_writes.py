@@ -93,8 +93,8 @@ class PutContract:
         self, store: Store, collection: Collection
     ) -> None:
         document = prepared("a")
-        bare = tuple(replace(each, start=None, end=None, headings=()) for each in document.chunks)
-        await put(store, collection, replace(document, chunks=bare))
+        bare = tuple(each._replace(start=None, end=None, headings=()) for each in document.chunks)
+        await put(store, collection, document._replace(chunks=bare))
         page = await store.list_chunks(
             collection, "a", first=0, limit=1, include_vectors=False, max_bytes=10_000
         )

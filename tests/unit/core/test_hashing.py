@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -16,7 +14,7 @@ from rag_grpc.core.models import (
 )
 
 DRAFT = DocumentDraft("a", text="text", title="title")
-CHUNKED = replace(DRAFT, chunks=(ChunkDraft("one", 0, 3, np.array([1, 0], np.float32)), ChunkDraft("two")))
+CHUNKED = DRAFT._replace(chunks=(ChunkDraft("one", 0, 3, np.array([1, 0], np.float32)), ChunkDraft("two")))
 
 
 KEY_OF_DRAFT = "8110a64b86f828ec5fa23a290a518cc455ccd910559ba8d89cba8d55622c429f"
@@ -33,10 +31,10 @@ def test_keys_tell_apart_what_vectors_depend_on() -> None:
     one, two = CHUNKED.chunks
     keys = [
         key(DRAFT),
-        key(replace(DRAFT, text="other")),
-        key(replace(DRAFT, title="other")),
-        key(replace(DRAFT, title="", text="titletext")),
-        key(replace(DRAFT, media_type="text/markdown")),
+        key(DRAFT._replace(text="other")),
+        key(DRAFT._replace(title="other")),
+        key(DRAFT._replace(title="", text="titletext")),
+        key(DRAFT._replace(media_type="text/markdown")),
         key(DRAFT, fingerprint="g"),
         key(DRAFT, splitter="t"),
         key(DRAFT, chunking=Chunking(max_characters=5)),
@@ -45,21 +43,21 @@ def test_keys_tell_apart_what_vectors_depend_on() -> None:
         key(DRAFT, chunking=Chunking(without_context=True)),
         key(CHUNKED),
         key(CHUNKED, chunking=Chunking(without_context=True)),
-        key(replace(CHUNKED, chunks=(one,))),
-        key(replace(CHUNKED, chunks=(two, one))),
-        key(replace(CHUNKED, chunks=(replace(one, text="onetwo"), replace(two, text="")))),
-        key(replace(CHUNKED, chunks=(replace(one, start=1), two))),
-        key(replace(CHUNKED, chunks=(replace(one, start=None, end=None), two))),
-        key(replace(CHUNKED, chunks=(replace(one, vector=None), two))),
-        key(replace(CHUNKED, chunks=(replace(one, vector=np.array([0, 1], np.float32)), two))),
+        key(CHUNKED._replace(chunks=(one,))),
+        key(CHUNKED._replace(chunks=(two, one))),
+        key(CHUNKED._replace(chunks=(one._replace(text="onetwo"), two._replace(text="")))),
+        key(CHUNKED._replace(chunks=(one._replace(start=1), two))),
+        key(CHUNKED._replace(chunks=(one._replace(start=None, end=None), two))),
+        key(CHUNKED._replace(chunks=(one._replace(vector=None), two))),
+        key(CHUNKED._replace(chunks=(one._replace(vector=np.array([0, 1], np.float32)), two))),
     ]
     assert len(set(keys)) == len(keys)
     assert {len(each) for each in keys} == {32}
 
 
 def test_keys_leave_out_what_vectors_do_not_depend_on() -> None:
-    assert key(replace(DRAFT, doc_id="b", metadata={"n": 1.0})) == key(DRAFT)
-    assert key(replace(CHUNKED, text="other", media_type="text/markdown"), splitter="t") == key(CHUNKED)
+    assert key(DRAFT._replace(doc_id="b", metadata={"n": 1.0})) == key(DRAFT)
+    assert key(CHUNKED._replace(text="other", media_type="text/markdown"), splitter="t") == key(CHUNKED)
 
 
 def test_content_hashes_tell_apart_all_that_is_stored() -> None:

@@ -139,8 +139,8 @@ class TestReadyVectors:
             ready(document, WORDS)
         assert fields_of(caught.value) == ["document.embedder_fingerprint"]
         with pytest.raises(EmbedderMismatch):
-            ready(replace(document, embedder_fingerprint="letters/0"), WORDS)
-        made = ready(replace(document, embedder_fingerprint="letters/1"), WORDS)
+            ready(document._replace(embedder_fingerprint="letters/0"), WORDS)
+        made = ready(document._replace(embedder_fingerprint="letters/1"), WORDS)
         assert made.vectors is not None
 
     def test_no_embedder_is_needed_where_the_vectors_are_there(self) -> None:

@@ -179,7 +179,7 @@ async def test_what_comes_again_is_unchanged(house: House) -> None:
     before = len(house.new.batches)
     assert await house.put(*drafts) == [IngestStatus.UNCHANGED] * 4
     assert len(house.new.batches) == before
-    assert await house.put(replace(drafts[0], metadata={"other": 1.0})) == [IngestStatus.REPLACED]
+    assert await house.put(drafts[0]._replace(metadata={"other": 1.0})) == [IngestStatus.REPLACED]
     assert len(house.new.batches) == before, "another description is no reason to embed"
 
 
@@ -190,7 +190,7 @@ async def test_vectors_of_the_caller_are_made_anew(house: House) -> None:
     await house.reembed()
     with pytest.raises(DimensionMismatch):
         await house.put(own)
-    assert await house.put(replace(own, chunks=(ChunkDraft("words"),), embedder_fingerprint="")) == [
+    assert await house.put(own._replace(chunks=(ChunkDraft("words"),), embedder_fingerprint="")) == [
         IngestStatus.UNCHANGED
     ]
 

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from rag_grpc.core.errors import InvalidField, LimitExceeded, NotConfigured
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.models import ChunkDraft
 from rag_grpc.rpc.convert import StructCodec, struct_from_proto
 from rag_grpc.rpc.convert_collection import spec_from_proto
 from rag_grpc.rpc.convert_ingestion import item_from_proto
 from rag_grpc.rpc.convert_retrieval import query_from_proto
 from rag_grpc.rpc.field_rules import RULES
+from rag_grpc.rpc.plain_items import plain_items
 from rag_grpc.rpc.status import problem_of, rich_status
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import collection_service_pb2 as collection_pb
@@ -139,6 +141,28 @@ def test_a_request_is_refused_with_a_reason_or_converts(
         assert all(each.field and each.description for each in error.violations)
         assert problem_of(error).ByteSize() < 4000
         assert rich_status(error).details
+
+
+@pytest.mark.parametrize("tame", [False, True], ids=["wild", "tame"])
+@given(data=st.data())
+def test_what_is_plainly_in_order_is_so_by_the_rules(tame: bool, data: st.DataObject) -> None:
+    message = data.draw(messages(ingestion_pb.IngestItem.DESCRIPTOR, tame=tame))
+    assert isinstance(message, ingestion_pb.IngestItem)
+    same = ingestion_pb.IngestItem.FromString(message.SerializeToString())
+    (plain,) = plain_items([same], LIMITS)
+    if plain is None:
+        return
+    assert VALIDATOR.error_of(message) is None
+    expected = item_from_proto(message)
+    draft, wanted = plain.document, expected.document
+    assert draft.packed_metadata == StructCodec().pack(wanted.metadata)
+    assert plain.expected_revision == expected.expected_revision
+    assert [_comparable(each) for each in draft.chunks] == [_comparable(each) for each in wanted.chunks]
+    assert draft._replace(chunks=(), packed_metadata=None) == wanted._replace(chunks=())
+
+
+def _comparable(chunk: ChunkDraft) -> tuple[object, ...]:
+    return (*chunk[:3], None if chunk.vector is None else chunk.vector.tolist())
 
 
 @given(received=st.binary(max_size=60))
