@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks.peers.results import Results
 
@@ -61,8 +61,9 @@ def _dress(plot: Any, axes: Axes) -> None:
     ):
         if logarithmic:
             scale("log")
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_minor_formatter(FuncFormatter(lambda _value, _place: ""))
-        axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,g}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.10g}"))
     plot.tick_params(which="both", colors=INK)
     plot.grid(visible=True, color=INK, alpha=0.25, linewidth=0.6)
     for side in plot.spines.values():
@@ -86,13 +87,13 @@ def draw_recall(results: Results, file: Path) -> None:
 def draw_latency(results: Results, file: Path) -> None:
     """Latency against load: median, a point for each number of queries in flight."""
     lines = {
-        name: [(point.throughput, point.p50_ms) for point in outcome.load]
+        name: [(point.in_flight, point.p50_ms) for point in outcome.load]
         for name, outcome in results.outcomes.items()
         if outcome.load
     }
     axes = Axes(
-        "Median latency under load, 1 to 64 in flight, at equal recall",
-        "queries a second",
+        "Latency under load, at equal recall",
+        "queries in flight",
         "median latency, ms",
         log_x=True,
         log_y=True,

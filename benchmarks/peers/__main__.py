@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,6 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.install:
         environment.install()
+    # So that servers are ended when this is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     names = arguments.only or available()
     if names == [OWN]:
         print("No peer is installed; python -m benchmarks.peers --install does it.")
@@ -46,18 +50,21 @@ def measure(arguments: argparse.Namespace, names: list[str], scratch: Path) -> N
     """Measure, print the table and the ratios, write what was asked for."""
     own_first = [OWN, *(name for name in names if name != OWN)]
     measuring = Measuring(own_first, arguments.count, scratch)
-    results = measuring.measure(arguments.ingest_rounds, arguments.rounds)
+    results = measuring.results
     results.machine = machine()
     results.versions = versions()
     if names != [OWN]:
         results.versions |= {f"peers' {name}": each for name, each in environment.package_versions().items()}
+    for _stage in measuring.stages(arguments.ingest_rounds, arguments.rounds):
+        if arguments.json:
+            # What was measured is kept where the run is broken off.
+            arguments.json.parent.mkdir(parents=True, exist_ok=True)
+            arguments.json.write_text(results.as_json())
     print(f"\n{results.table()}\n")
     table = Table()
     for figure in results.checks():
         table.add(figure)
     table.end(None)
-    if arguments.json:
-        arguments.json.write_text(results.as_json())
     if arguments.plots:
         # It needs matplotlib, which only this option does.
         from benchmarks.plots import draw_peers  # noqa: PLC0415

@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ from benchmarks.vectors import Rows, recall
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of queries: how many, seconds in all, and seconds of each."""
+    """One run of queries: how many, seconds in all, seconds of each, processor seconds of the generator."""
 
     count: int
     seconds: float
     latencies: list[float]
+    generator: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -108,13 +110,11 @@ class Contender:
     def _send(self, count: int, in_flight: int) -> tuple[Run, list[bytes]]:
         requests = [self._requests[place % len(self._requests)] for place in range(count)]
         if self._kind.method:
-            arguments = (self._address, self._kind.method, requests, in_flight)
-            seconds, latencies, responses = in_another_process(raw_frames.unary, *arguments)
+            load = partial(raw_frames.unary, self._address, self._kind.method, requests, in_flight)
         else:
-            seconds, latencies, responses = in_another_process(
-                http_replay.unary, self._address, requests, in_flight
-            )
-        return Run(count, seconds, latencies), responses
+            load = partial(http_replay.unary, self._address, requests, in_flight)
+        (seconds, latencies, responses), generator = in_another_process(_with_processor_time, load)
+        return Run(count, seconds, latencies, generator), responses
 
     def _run_inside(self, count: int, in_flight: int, file: Path) -> tuple[Run, dict[str, Any]]:
         answer = self._driver.ask("run", count=count, in_flight=in_flight, file=str(file))
@@ -130,6 +130,11 @@ class Contender:
         before = usage.processor_seconds()
         time.sleep(seconds)
         return (usage.processor_seconds() - before) / seconds
+
+
+def _with_processor_time(load: Callable[[], Any]) -> tuple[Any, float]:
+    before = time.process_time()
+    return load(), time.process_time() - before
 
 
 class _DriverProcess:

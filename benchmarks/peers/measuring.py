@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ EFFORT = 100
 SWEEP = (20, 50, 100, 200, 400)
 LOADS = (1, 2, 4, 8, 16, 32, 64)
 IN_FLIGHT = 32
-RUN_SECONDS = 2.5
+RUN_SECONDS = 2.0
 FEWEST, MOST = 300, 4000
 """Queries in a timed run, which are as many as take about RUN_SECONDS."""
 
@@ -40,8 +40,8 @@ class Measuring:
         self._running: dict[str, Contender] = {}
         self.results = Results(count=count, outcomes={name: Outcome() for name in names})
 
-    def measure(self, ingest_rounds: int, rounds: int) -> Results:
-        """Measure all; a contender that fails is left out from then on, with the reason."""
+    def stages(self, ingest_rounds: int, rounds: int) -> Iterator[str]:
+        """Measure all, and yield after each stage; a contender that fails is left out from then on."""
         self._save_vectors()
         for number in range(ingest_rounds - 1):
             with ExitStack() as ended:
@@ -49,15 +49,19 @@ class Measuring:
                 self._running.clear()
         with ExitStack() as ended:
             self._each(self._ingest, "kept", ended)
+            yield "ingest"
             for effort in SWEEP:
                 self._each(self._sweep, effort)
-            self._match()
+            yield "recall"
+            self._each(self._match)
+            yield "match"
             self._each(self._rest)
             for _ in range(rounds):
                 self._each(self._round)
+            yield "rounds"
             for in_flight in LOADS:
                 self._each(self._load, in_flight)
-        return self.results
+            yield "load"
 
     def _save_vectors(self) -> None:
         save_vectors(clustered(self._count, queries=self._queries), self._data)
@@ -91,25 +95,26 @@ class Measuring:
         self.results.outcomes[name].sweep.append(SweepPoint(effort, found, run.rate))
         self._say(f"{name}: ef {effort}, recall {found:.4f}, {run.rate:,.0f} queries a second")
 
-    def _match(self) -> None:
+    def _match(self, name: str) -> None:
         own = self.results.outcomes[OWN]
         target = next(point.recall for point in own.sweep if point.effort == EFFORT)
+        outcome = self.results.outcomes[name]
+        known = {point.effort: (point.recall, point.throughput) for point in outcome.sweep}
 
-        def one(name: str) -> None:
-            def recall_at(effort: int) -> float:
-                self._running[name].set_effort(effort)
-                return self._running[name].recall()[0]
-
-            outcome = self.results.outcomes[name]
-            found = match(target, recall_at, {point.effort: point.recall for point in outcome.sweep})
-            effort = EFFORT if name == OWN else found.effort
+        def recall_at(effort: int) -> float:
             self._running[name].set_effort(effort)
-            outcome.recall, run = self._running[name].recall()
-            outcome.effort, outcome.matched = effort, name == OWN or found.within
-            outcome.pace = run.rate
-            self._say(f"{name}: ef {effort} for recall {outcome.recall:.4f}")
+            found, run = self._running[name].recall()
+            known[effort] = found, run.rate
+            return found
 
-        self._each(one)
+        if name == OWN:
+            outcome.effort, outcome.matched = EFFORT, True
+        else:
+            found = match(target, recall_at, {effort: point[0] for effort, point in known.items()})
+            outcome.effort, outcome.matched = found.effort, found.within
+        outcome.recall, outcome.pace = known[outcome.effort]
+        self._running[name].set_effort(outcome.effort)
+        self._say(f"{name}: ef {outcome.effort} for recall {outcome.recall:.4f}")
 
     def _rest(self, name: str) -> None:
         outcome = self.results.outcomes[name]
@@ -118,7 +123,9 @@ class Measuring:
 
     def _round(self, name: str) -> None:
         outcome, one = self.results.outcomes[name], self._running[name]
-        outcome.throughput.append(one.run(_length(outcome.pace), IN_FLIGHT).rate)
+        loaded = one.run(_length(outcome.pace), IN_FLIGHT)
+        outcome.throughput.append(loaded.rate)
+        outcome.generator_us = 1e6 * loaded.generator / loaded.count
         alone = one.run(_length(outcome.pace / 3), 1)
         outcome.latency_ms.append(1000 * statistics.median(alone.latencies))
         self._say(f"{name}: {outcome.throughput[-1]:,.0f} queries a second, {outcome.latency_ms[-1]:.2f} ms")

@@ -70,6 +70,8 @@ class Outcome:
     memory_mb: float = 0.0
     idle_share: float = 0.0
     pace: float = 0.0
+    generator_us: float = 0.0
+    """Processor time of the load generator a query, in the last round; 0 where it is the peer itself."""
     failure: str = ""
 
 

@@ -64,7 +64,9 @@ def test_the_own_server_is_measured_like_a_peer(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(measuring, "LOADS", (1, 4))
     monkeypatch.setattr(measuring, "FEWEST", 20)
     monkeypatch.setattr(measuring, "MOST", 20)
-    results = Measuring([OWN], 500, tmp_path, queries=20).measure(ingest_rounds=2, rounds=2)
+    measured = Measuring([OWN], 500, tmp_path, queries=20)
+    assert list(measured.stages(ingest_rounds=2, rounds=2))[-1] == "load"
+    results = measured.results
     outcome = results.outcomes[OWN]
     assert not outcome.failure
     assert (outcome.effort, outcome.matched) == (measuring.EFFORT, True)

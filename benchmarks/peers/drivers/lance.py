@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from typing import Any
 
@@ -25,7 +26,8 @@ class LanceDriver:
     writers = 1
 
     def __init__(self, asked: Asked) -> None:
-        self._folder = asked.data / "lance"
+        # A new one each time: there is no server to take it along.
+        self._folder = tempfile.mkdtemp(prefix="lance-", dir=asked.data)
         self._loop = asyncio.new_event_loop()
         self._effort = EF
         self._table: Any = None
