@@ -134,7 +134,7 @@ class Parts:
             },
             not_ready=self._refusal,
             telemetry=self.telemetry,
-            max_request_bytes=settings.max_request_bytes,
+            limits=self.limits,
         )
         keepalive = edge.Keepalive(
             settings.keepalive_interval, settings.keepalive_timeout, settings.keepalive_tolerated

@@ -14,6 +14,7 @@ from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from rag_grpc.core.limits import Limits
 from rag_grpc.core.ports import Telemetry
 from rag_grpc.rpc import health, reflection
 from rag_grpc.rpc.health import Health
@@ -25,6 +26,7 @@ from rag_grpc.rpc.interceptors.deadline import Deadline
 from rag_grpc.rpc.interceptors.errors import Errors
 from rag_grpc.rpc.interceptors.metrics import Metrics
 from rag_grpc.rpc.interceptors.request_id import RequestId
+from rag_grpc.rpc.item_counts import ItemCounts
 from ragapi.v1 import (
     collection_service_pb2_grpc,
     evaluation_service_pb2_grpc,
@@ -97,7 +99,7 @@ def interceptors(
     bounds: Mapping[Work, int],
     not_ready: Callable[[], str],
     telemetry: Telemetry,
-    max_request_bytes: int,
+    limits: Limits,
 ) -> Chain:
     """Put the interceptors in their order, outermost first. The order is part of what they promise."""
     return Chain(
@@ -117,7 +119,8 @@ def interceptors(
             # Last: a call may have waited in gRPC's queue or above.
             Deadline(),
         ),
-        max_request_bytes=max_request_bytes,
+        max_request_bytes=limits.max_request_bytes,
+        looks=lambda method: ItemCounts(method, limits).check if method.service in SERVICES else None,
     )
 
 

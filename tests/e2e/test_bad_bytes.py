@@ -41,6 +41,18 @@ async def test_text_that_is_no_utf8_is_no_request(served: grpc.aio.Channel, meth
     assert (answer.reason, answer.fields) == ("INVALID_FIELD", ("request",)), answer
 
 
+@pytest.mark.parametrize(
+    ("method", "item", "field"),
+    [("BatchIngestDocuments", b"\x12\x00", "items"), ("BatchQuery", b"\x0a\x00", "queries")],
+)
+async def test_millions_of_empty_items_are_too_many(
+    served: grpc.aio.Channel, method: str, item: bytes, field: str
+) -> None:
+    answer = await send(served, RPCS[method], item * 8_000_000)
+    assert (answer.reason, answer.fields) == ("LIMIT_EXCEEDED", (field,)), answer
+    check(answer, b"")
+
+
 async def test_messages_too_deep_for_protobuf_are_no_request(served: grpc.aio.Channel) -> None:
     nested = b""
     for _ in range(200):  # Value.struct_value -> Struct.fields -> Value

@@ -34,6 +34,7 @@ from rag_grpc.rpc.interceptors import call as current
 from rag_grpc.rpc.interceptors.call import Call, Method
 
 Proceed: TypeAlias = Callable[[Call], Awaitable[bytes | None]]
+Look: TypeAlias = Callable[[bytes], None]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
@@ -45,10 +46,23 @@ class CallInterceptor:
         raise NotImplementedError
 
 
+def _no_look(_method: Method) -> Look | None:
+    """Let requests be decoded as they come."""
+    return None
+
+
 class Chain(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in the type stubs alone
     """The one interceptor that gRPC sees: runs `interceptors`, outermost first, around every call."""
 
-    def __init__(self, interceptors: Sequence[CallInterceptor], *, max_request_bytes: int) -> None:
+    def __init__(
+        self,
+        interceptors: Sequence[CallInterceptor],
+        *,
+        max_request_bytes: int,
+        looks: Callable[[Method], Look | None] = _no_look,
+    ) -> None:
+        """`looks` makes what each method's requests must pass before they are decoded."""
+        self._looks = looks
         self._interceptors = tuple(interceptors)
         self._max_request_bytes = max_request_bytes
         self._wrapped: dict[str, Handler] = {}
@@ -80,7 +94,8 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in 
         await self._idle.wait()
 
     def _wrap(self, method: Method, handler: Handler) -> Handler:
-        proceed = self._streaming(handler) if handler.response_streaming else self._answering(handler)
+        make = self._streaming if handler.response_streaming else self._answering
+        proceed = make(handler, method)
         for interceptor in reversed(self._interceptors):
             proceed = _bind(interceptor.around, proceed)
 
@@ -99,10 +114,10 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in 
 
         return _KINDS[handler.request_streaming, handler.response_streaming](run, None, None)
 
-    def _answering(self, handler: Handler) -> Proceed:
+    def _answering(self, handler: Handler, method: Method) -> Proceed:
         behaviour: Any = handler.stream_unary if handler.request_streaming else handler.unary_unary
         serialize: Any = handler.response_serializer
-        taken = self._request(handler)
+        taken = self._request(handler, method)
 
         async def answer(call: Call) -> bytes:
             response: Any = await behaviour(taken(call), call.context)
@@ -115,11 +130,11 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in 
 
         return answer
 
-    def _streaming(self, handler: Handler) -> Proceed:
+    def _streaming(self, handler: Handler, method: Method) -> Proceed:
         behaviour: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
         serialize: Any = handler.response_serializer
-        taken = self._request(handler)
-        decode = self._decoder(handler)
+        taken = self._request(handler, method)
+        decode = self._decoder(handler, method)
         generates = inspect.isasyncgenfunction(behaviour)
 
         async def stream(call: Call) -> None:
@@ -133,22 +148,25 @@ class Chain(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in 
 
         return stream
 
-    def _request(self, handler: Handler) -> Callable[[Call], Any]:
+    def _request(self, handler: Handler, method: Method) -> Callable[[Call], Any]:
         """Make what turns a call's bytes into its request, or into the iterator of its requests."""
-        decode = self._decoder(handler)
+        decode = self._decoder(handler, method)
         if handler.request_streaming:
             return lambda call: _Requests(call, decode)
         return lambda call: decode(call, call.request)
 
-    def _decoder(self, handler: Handler) -> Callable[[Call, bytes], Any]:
+    def _decoder(self, handler: Handler, method: Method) -> Callable[[Call, bytes], Any]:
         deserialize: Any = handler.request_deserializer
         limit = self._max_request_bytes
+        look = self._looks(method)
 
         def decode(call: Call, received: bytes) -> Any:
             call.received_bytes += len(received)
             call.on_received(len(received))
             if len(received) > limit:
                 raise _too_large(len(received), limit)
+            if look is not None:
+                look(received)
             try:
                 return deserialize(received)
             except DecodeError as error:

@@ -24,8 +24,9 @@ async def serve() -> AsyncIterator[Serve]:
             *,
             paths: dict[str, str] | None = None,
             max_request_bytes: int = 1000,
+            **options: Any,
         ) -> Caller:
-            chain = Chain(interceptors, max_request_bytes=max_request_bytes)
+            chain = Chain(interceptors, max_request_bytes=max_request_bytes, **options)
             server = grpc.aio.server(interceptors=(chain,), options=(("grpc.so_reuseport", 0),))
             server.add_generic_rpc_handlers((Handlers(echo or Echo(), paths or {}),))
             port = server.add_insecure_port("127.0.0.1:0")

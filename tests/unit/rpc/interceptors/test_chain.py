@@ -7,6 +7,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
+from rag_grpc.core.errors import LimitExceeded
 from rag_grpc.rpc.interceptors.base import CallInterceptor, Proceed
 from rag_grpc.rpc.interceptors.call import Call, about
 from rag_grpc.rpc.interceptors.errors import Errors
@@ -73,6 +74,26 @@ async def test_bad_bytes_are_an_error_like_any_other(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         _ = [each async for each in call] if kind in ("spread", "both") else await call
     assert (caught.value.code(), await reason_of(call)) == ends
+
+
+@pytest.mark.parametrize("kind", ["unary", "collect", "spread", "both"])
+async def test_what_does_not_pass_the_look_at_its_bytes_is_never_decoded(
+    serve: Serve, reason_of: ReasonOf, kind: str
+) -> None:
+    looked: list[bytes] = []
+
+    def look(request: bytes) -> None:
+        looked.append(request)
+        raise LimitExceeded("too many")
+
+    undecodable = b"\xff\xff\xff"
+    caller = await serve([Errors()], looks=lambda method: look)
+    method = getattr(caller, kind)(raw=True)
+    call = method(iter([undecodable]) if kind in ("collect", "both") else undecodable)
+    with pytest.raises(grpc.aio.AioRpcError):
+        _ = [each async for each in call] if kind in ("spread", "both") else await call
+    assert await reason_of(call) == "LIMIT_EXCEEDED"
+    assert looked == [undecodable]
 
 
 async def test_what_is_turned_away_is_never_decoded(serve: Serve) -> None:
