@@ -19,6 +19,7 @@ from rag_grpc import event_loop
 from rag_grpc.allocator import tune_allocator
 from rag_grpc.app import RunningServer, listening_server
 from rag_grpc.core.errors import RagError
+from rag_grpc.descriptors import raise_descriptor_limit
 from rag_grpc.environment import SettingsFault
 from rag_grpc.logs import set_up_logs
 from rag_grpc.rpc.lifecycle import Ending
@@ -33,6 +34,7 @@ FAILED = 1
 def serve(settings: Settings, unknown: Sequence[str]) -> int:
     """Serve until told to stop; give the exit code. `unknown` are names that mean nothing."""
     tune_allocator(len(os.sched_getaffinity(0)))
+    raise_descriptor_limit()
     set_up_logs(settings.log_format, settings.log_level)
     for name in unknown:
         log.warning("setting_unknown", name=name)

@@ -70,7 +70,8 @@ class VectorFile:
         self.path = path
         self.dimension = dimension
         self.dead = 0
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._closed = False
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
         empty = np.empty(0, dtype=np.int64)
         self._slots = Slots(np.empty((0, dimension), dtype=np.float32), empty, empty, empty, 0)
         try:
@@ -100,16 +101,7 @@ class VectorFile:
             capacity = needed
             if (capacity - len(old.ids)) * row_bytes > room:
                 raise StorageFull("no room on the disk for the vectors")
-        size = capacity * row_bytes
-        try:
-            os.posix_fallocate(self._file, 0, size)
-        except OSError as error:
-            # Some file systems keep what they could allocate.
-            os.ftruncate(self._file, len(old.ids) * row_bytes)
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-                raise
-            raise StorageFull("no room on the disk for the vectors") from error
-        mapping = mmap.mmap(self._file, size)
+        mapping = self._mapped(len(old.ids) * row_bytes, capacity * row_bytes)
         mapped = np.frombuffer(mapping, dtype=np.float32).reshape(capacity, self.dimension)
         self._slots = Slots(
             mapped,
@@ -118,6 +110,22 @@ class VectorFile:
             _grown(old.died, old.length, capacity),
             old.length,
         )
+
+    def _mapped(self, old: int, size: int) -> mmap.mmap:
+        """Allocate `size` bytes where there are `old`, and map them. Raises StorageFull."""
+        # Open no longer than that takes: a mapping has a descriptor of its own, and collections are many.
+        file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.posix_fallocate(file, 0, size)
+            return mmap.mmap(file, size)
+        except OSError as error:
+            # Some file systems keep what they could allocate.
+            os.ftruncate(file, old)
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                raise
+            raise StorageFull("no room on the disk for the vectors") from error
+        finally:
+            os.close(file)
 
     def bytes_of_living(self) -> int:
         """Return what the rows that live take. Any thread."""
@@ -142,14 +150,13 @@ class VectorFile:
         self.dead += count
 
     def close(self, *, remove: bool) -> None:
-        """Close the file, and `remove` it from the disk; arrays that are still held stay readable.
+        """Let the file go, and `remove` it from the disk; arrays that are still held stay readable.
 
         Doing it twice is no error.
         """
-        if self._file < 0:
+        if self._closed:
             return
-        os.close(self._file)
-        self._file = -1
+        self._closed = True
         if remove:
             self.path.unlink(missing_ok=True)
 
