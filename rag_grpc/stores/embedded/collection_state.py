@@ -18,6 +18,7 @@ import structlog
 
 from rag_grpc.core.errors import CollectionNotFound, NotReady
 from rag_grpc.core.models import Collection, CollectionCounts
+from rag_grpc.stores.embedded.awake_words import AwakeWords
 from rag_grpc.stores.embedded.dense_index import DenseIndex
 from rag_grpc.stores.embedded.dense_search import DenseView
 from rag_grpc.stores.embedded.filter_index import FilterIndex, FilterView
@@ -59,8 +60,10 @@ class CollectionState:
         *,
         seq: int,
         counts: CollectionCounts,
+        awake: AwakeWords,
         lexical_fault: str = "",
     ) -> None:
+        self._awake = awake
         self.collection = collection
         self.side = side
         self.index = index
@@ -122,6 +125,7 @@ class CollectionState:
             self.lexical_fault = ""
             self.view = replace(self.view, lexical=lexical.view())
         old.close(remove=True)
+        self.words_used()
 
     def withdraw_lexical(self, reason: str) -> None:
         """Let no search use the index of words until it was made anew. Any thread."""
@@ -139,16 +143,52 @@ class CollectionState:
     def commit_words(self) -> None:
         """Have what was written found by its words too. Any thread."""
         with self.following:
-            self._commit_words()
+            if self.lexical.pending:
+                self._ready_words(commit=True)
+        self.words_used()
 
-    def _commit_words(self) -> None:
-        if not self.lexical.pending or self.lexical_fault or self.dropped:
+    def words(self) -> LexicalView | None:
+        """Return the words as of their last commit, None while they are made anew. Any thread."""
+        if self.lexical.asleep:
+            with self.following:
+                self._ready_words(commit=False)
+            self.words_used()
+        return self.view.lexical
+
+    def words_used(self) -> None:
+        """Have others' indexes of words closed, where this one's is open and too many are. Any thread."""
+        if self.lexical.awake and not self.dropped:
+            self._awake.used(self)
+
+    def let_words_sleep(self) -> bool:
+        """Close the index of words until it is asked for, unless it is at work; say whether it is closed."""
+        if not self.following.acquire(blocking=False):
+            return False
+        try:
+            if self.lexical_fault or self.dropped:
+                return True
+            self.lexical.sleep()
+            with self._lock:
+                self.view = replace(self.view, lexical=self.lexical.view())
+            return not self.lexical.awake
+        finally:
+            self.following.release()
+
+    def rest_words(self) -> None:
+        """Close a writer that nobody has used for a while."""
+        with self.following:
+            self.lexical.rest()
+
+    def _ready_words(self, *, commit: bool) -> None:
+        if self.lexical_fault or self.dropped:
             return
         try:
-            self.lexical.commit()
+            self.lexical.wake()
+            if commit:
+                self.lexical.commit()
         except LexicalFault as error:
             log.error("lexical_index_failed", collection=self.collection.name, error=str(error))  # noqa: TRY400
-            self.withdraw_lexical("it could not be committed")
+            self.withdraw_lexical("it could not be opened or committed")
             return
         with self._lock:
             self.view = replace(self.view, lexical=self.lexical.view())
@@ -170,6 +210,8 @@ class CollectionState:
                 f"the index of collection {self.collection.name!r} is being rebuilt", retry_after=2
             )
         view = self._taken(words=words)
+        if words:
+            self.words_used()
         try:
             yield view
         finally:
@@ -185,7 +227,7 @@ class CollectionState:
                 self._in_use[view.seq] += 1
                 return view
         with self.following:
-            self._commit_words()
+            self._ready_words(commit=True)
             with self._lock:
                 self._in_use[self.view.seq] += 1
                 return self.view

@@ -15,6 +15,7 @@ from rag_grpc.core.models import CollectionCounts, CollectionSpec
 from rag_grpc.core.ports import MetadataCodec, Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.core.store_state import CollectionStats, StoreStats
+from rag_grpc.stores.embedded.awake_words import AwakeWords
 from rag_grpc.stores.embedded.collection_rows import insert_collection, read_collections
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer
@@ -59,22 +60,26 @@ class Engine:
         self._settings = settings
         self._telemetry = telemetry
         self._lexical_loader = LexicalLoader(folder, analyzer, telemetry)
-        self._loader = IndexLoader(folder, settings.index, codec, telemetry, self._lexical_loader)
+        self._awake = AwakeWords()
+        self._loader = IndexLoader(
+            folder, settings.index, codec, telemetry, lexical=self._lexical_loader, awake=self._awake
+        )
         health = WriteHealth(failed)
         self._room = Room(
             folder, self.states, partial(health.tell, "disk"), reserve_bytes=settings.disk_reserve_bytes
         )
         self._indexes = self._index_thread(telemetry)
+        self._housekeeping = Housekeeping(self.states)
         follower = IndexFollower(
             self.states,
             self._room,
             self._indexes,
             tail_bound=settings.tail_bound,
             connection=lambda: self._commits.connection,
+            changed=self._housekeeping.note_change,
             failed=partial(health.tell, "database"),
         )
         self._commits = GroupCommit(self._open_writer, codec, follower, telemetry)
-        self._housekeeping = Housekeeping(self.states)
         self.writer = Writer(self._commits, self._keep_house)
         self.shadows = self._shadows()
         self.searches = SearchThreads(
@@ -201,6 +206,7 @@ class Engine:
         self._commits.counters[row.collection.id] = row.counters
         self._commits.sides[row.collection.id] = row.side
         self.states[row.collection.id] = state
+        self._housekeeping.note_change((row.collection.id,))
         return state
 
     def forget(self, state: CollectionState) -> None:
@@ -212,14 +218,13 @@ class Engine:
         state.close_indexes()
         with state.following:
             state.lexical.close()
+        self._awake.forget(state)
         self._folder.remove_index_folder(number)
-        self._housekeeping.note_drop()
+        self._housekeeping.note_drop(number)
 
     def _keep_house(self, connection: apsw.Connection) -> bool:
         self._room.look_again(connection)
-        for state in list(self.states.values()):
-            with state.following:
-                state.lexical.rest()
+        self._awake.rest()
         return self._housekeeping(connection)
 
     def _remake(self, state: CollectionState) -> tuple[DenseIndex, FilterIndex]:

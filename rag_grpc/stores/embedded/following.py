@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import apsw
 import structlog
@@ -34,14 +34,19 @@ class IndexFollower:
         *,
         tail_bound: int,
         connection: Callable[[], apsw.Connection | None],
+        changed: Callable[[Iterable[int]], None],
         failed: Callable[[str], None],
     ) -> None:
-        """`tail_bound` is the longest tail that new documents may meet; `failed` takes a failure's reason."""
+        """`tail_bound` is the longest tail that new documents may meet; `failed` takes a failure's reason.
+
+        `changed` is told after each group which collections it changed.
+        """
         self._states = states
         self._room = room
         self._indexes = indexes
         self._tail_bound = tail_bound
         self._connection = connection
+        self._changed = changed
         self._failed = failed
 
     def before(self, puts: list[PutDocument]) -> RagError | None:
@@ -65,14 +70,16 @@ class IndexFollower:
             with state.following:
                 _write_words(state, effect)
                 _publish(state, effect, seq)
-        self._indexes.nudge()
+            state.words_used()
+        self._changed(effects)
+        self._indexes.nudge(effects)
 
     def diverged(self) -> None:
         """Have all indexes made anew."""
         for state in list(self._states.values()):
             state.fault = "the database has more than the index was told"
             state.withdraw_lexical(state.fault)
-        self._indexes.nudge()
+        self._indexes.nudge_all()
 
     def failed(self, reason: str) -> None:
         """Pass on that the database failed, or works again."""
@@ -105,7 +112,7 @@ def _write_words(state: CollectionState, effect: Effects) -> None:
         # Last, because a content can have come and gone in one group.
         if effect.buried:
             lexical.delete(effect.buried)
-        if lexical.pending >= EAGER_CHUNKS:
+        if lexical.pending >= EAGER_CHUNKS or lexical.crowded:
             lexical.commit()
     except LexicalFault as error:
         log.error("lexical_index_failed", collection=state.collection.name, error=str(error))  # noqa: TRY400 # known

@@ -7,7 +7,7 @@ writes fill: the file itself does not shrink.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apsw
@@ -15,6 +15,7 @@ import apsw
 from rag_grpc.stores.embedded.collection_rows import read_dropped
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.migrations import first_id
+from rag_grpc.stores.embedded.restless import Restless
 from rag_grpc.stores.embedded.shadow_rows import purge, read_shadow
 
 SLICE_DOCUMENTS = 200
@@ -26,36 +27,53 @@ class Housekeeping:
 
     def __init__(self, states: Mapping[int, CollectionState]) -> None:
         """`states` are the live collections."""
-        self._states = states
+        self._restless = Restless(states)
         self._looked_at: dict[int, int] = {}
         self._dropped: list[int] | None = None
 
     def __call__(self, connection: apsw.Connection) -> bool:
         """Do one slice; return whether there is more to do."""
-        for state in list(self._states.values()):
-            oldest = state.oldest_seq()
-            if self._looked_at.get(state.collection.id) == oldest:
-                continue
-            if self._purge_dead(connection, state.collection.id, oldest):
+        states = self._restless.take()
+        for place, state in enumerate(states):
+            if self._clean(connection, state):
+                self._restless.note(each.collection.id for each in states[place:])
                 return True
-            if self._purge_other_side(connection, state, oldest):
-                return True
-            if not state.lexical_fault:
-                with state.following:
-                    state.lexical.note(state.view.seq)
-            if self._trim_log(connection, state, oldest):
-                return True
-            if not state.lexical.pending:
-                self._looked_at[state.collection.id] = oldest
+            # Dead rows that a search under way still sees, and words that wait for a commit, stay to be done.
+            if self._looked_at.get(state.collection.id) != state.view.seq:
+                self._restless.note((state.collection.id,))
         return self._purge_dropped(connection)
 
-    def note_drop(self) -> None:
+    def note_change(self, collections: Iterable[int]) -> None:
+        """Learn that these were written to."""
+        self._restless.note(collections)
+
+    def _clean(self, connection: apsw.Connection, state: CollectionState) -> bool:
+        """Do one slice for one collection; return whether there is more to do."""
+        oldest = state.oldest_seq()
+        if self._looked_at.get(state.collection.id) == oldest:
+            return False
+        if self._purge_dead(connection, state.collection.id, oldest):
+            return True
+        if self._purge_other_side(connection, state, oldest):
+            return True
+        if not state.lexical_fault:
+            with state.following:
+                state.lexical.note(state.view.seq)
+        if self._trim_log(connection, state, oldest):
+            return True
+        if not state.lexical.pending:
+            self._looked_at[state.collection.id] = oldest
+        return False
+
+    def note_drop(self, collection: int) -> None:
         """Learn that a collection was dropped."""
+        self._looked_at.pop(collection, None)
         self._dropped = None
 
     def look_again(self, collection: int) -> None:
         """Learn that a collection may have left something to purge though nothing was written."""
         self._looked_at.pop(collection, None)
+        self._restless.note((collection,))
 
     def _purge_other_side(self, connection: apsw.Connection, state: CollectionState, oldest: int) -> bool:
         """Remove vectors that another embedder's took the place of, or that nobody goes on gathering."""

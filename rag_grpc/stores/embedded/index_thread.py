@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic, perf_counter
 
 import apsw
@@ -23,8 +23,8 @@ from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
 from rag_grpc.stores.embedded.filter_index import FilterIndex
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.lexical_keeping import LexicalKeeper
-from rag_grpc.stores.embedded.memory import available_bytes
-from rag_grpc.stores.embedded.snapshot_child import SnapshotChild
+from rag_grpc.stores.embedded.restless import Restless
+from rag_grpc.stores.embedded.snapshot_keeping import SnapshotKeeper
 from rag_grpc.stores.embedded.writer import Task
 
 log = structlog.get_logger(__name__)
@@ -59,18 +59,18 @@ class IndexThread:
         `snapshot_seconds` of replay make a snapshot due. `spare_bytes` says how much of the disk may be taken
         for what can wait.
         """
-        self._states = states
+        self._restless = Restless(states)
         self._folder = folder
-        self._parameters = parameters
         self._telemetry = telemetry
-        self._snapshot_seconds = snapshot_seconds
+        self._snapshots = SnapshotKeeper(
+            folder, parameters, snapshot_seconds=snapshot_seconds, spare_bytes=spare_bytes
+        )
         self._spare_bytes = spare_bytes
         self._remake = remake
         self._lexical = lexical
         self._post: Callable[[Task], concurrent.futures.Future[object]] | None = None
         self._row_seconds = FIRST_ROW_SECONDS
         self._compaction: Compaction | None = None
-        self._child: SnapshotChild | None = None
         self._not_before = 0.0
         self._wake = threading.Event()
         self._progress = threading.Condition()
@@ -91,9 +91,7 @@ class IndexThread:
         if self._thread.ident is not None:
             self._thread.join()
         self._lexical.stop()
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
+        self._snapshots.stop()
         work, self._compaction = self._compaction, None
         if work is not None:
             work.close_unused()
@@ -104,13 +102,19 @@ class IndexThread:
         with self._progress:
             self._progress.notify_all()
 
-    def nudge(self) -> None:
-        """Say that there may be work. Any thread."""
+    def nudge(self, collections: Iterable[int]) -> None:
+        """Say that these may have work. Any thread."""
+        self._restless.note(collections)
+        self._wake.set()
+
+    def nudge_all(self) -> None:
+        """Say that there may be work anywhere. Any thread."""
+        self._restless.sweep()
         self._wake.set()
 
     def wait_for_tail(self, states: list[CollectionState], rows: int, *, timeout: float | None) -> bool:
         """Wait until no tail of these is above `rows`; False where time ran out. Any other thread."""
-        self._wake.set()
+        self.nudge(state.collection.id for state in states)
         with self._progress:
             return self._progress.wait_for(
                 lambda: self._closing or all(state.index.tail <= rows or state.fault for state in states),
@@ -123,14 +127,31 @@ class IndexThread:
         while not self._stopping:
             busy = False
             self._let_go_of_dropped()
-            for state in list(self._states.values()):
-                busy = self._look_after(state) or busy
+            states = self._restless.take()
+            for state in states:
+                more = self._look_after(state)
+                busy = busy or more
+                if more or self._is_unsettled(state):
+                    self._restless.note((state.collection.id,))
             with self._progress:
                 self._progress.notify_all()
-            self._look_after_snapshots()
+            self._snapshots.look_after(
+                states, busy=self._compaction is not None, row_seconds=self._row_seconds
+            )
             if not busy:
                 self._wake.wait(timeout=0.5)
                 self._wake.clear()
+
+    def _is_unsettled(self, state: CollectionState) -> bool:
+        """Say whether a collection waits for something that nobody will tell of."""
+        return bool(
+            state.index.tail
+            or state.lexical.pending
+            or state.fault
+            or state.lexical_fault
+            or state.coming is not None
+            or (self._compaction is not None and self._compaction.state is state)
+        )
 
     def _look_after(self, state: CollectionState) -> bool:
         """Do one step for a collection; return whether there is more to do."""
@@ -240,9 +261,7 @@ class IndexThread:
         """End what is under way for a collection that is gone, or has another embedder."""
         if self._compaction is not None and self._compaction.state.dropped:
             self._abandon(self._compaction.state)
-        if self._child is not None and self._child.obsolete:
-            self._child.stop()
-            self._child = None
+        self._snapshots.let_go_of_obsolete()
 
     def _abandon(self, state: CollectionState) -> None:
         if self._compaction is not None and self._compaction.state is state and self._compaction.swap is None:
@@ -268,39 +287,3 @@ class IndexThread:
 
         self._post(remake)
         return False
-
-    # -- snapshots
-
-    def _look_after_snapshots(self) -> None:
-        if self._child is not None:
-            if self._child.finished():
-                if self._child.failed:
-                    self._not_before = monotonic() + RETRY_SECONDS
-                self._child = None
-            return
-        if self._compaction is not None or monotonic() < self._not_before:
-            return
-        for state in list(self._states.values()):
-            if not self._is_due(state):
-                continue
-            try:
-                self._child = SnapshotChild(state, self._folder, self._parameters)
-            except OSError as error:
-                log.warning("snapshot_failed", collection=state.collection.name, status=-1, error=str(error))
-                self._not_before = monotonic() + RETRY_SECONDS
-            return
-
-    def _is_due(self, state: CollectionState) -> bool:
-        graph = state.index.graph
-        if graph is None or state.dropped or state.births * self._row_seconds < self._snapshot_seconds:
-            return False
-        if self._spare_bytes() < graph.bytes_in_memory():
-            log.warning("snapshot_postponed", collection=state.collection.name, spare=self._spare_bytes())
-            self._not_before = monotonic() + RETRY_SECONDS
-            return False
-        available = available_bytes()
-        if available is not None and available < graph.bytes_in_memory() * 1.2:
-            log.warning("snapshot_postponed", collection=state.collection.name, memory=available)
-            self._not_before = monotonic() + RETRY_SECONDS
-            return False
-        return True

@@ -11,6 +11,9 @@ only splits there (tantivy's own type for tokens costs eighteen times as much to
 over), its id, and the key of its content, by which it is deleted. The text is not
 stored. Deleted chunks count in the statistics until tantivy merges their segment.
 
+A few changes wait as they came until the next commit, because a writer costs more than they do;
+and an index that nobody uses *sleeps*, its files closed, until it is asked (awake_words.py).
+
 `reached.json` says up to which seq the index is whole, and by which analysis. It is
 written now and then, after a commit, so it may be behind: catching up again from
 there changes nothing. A folder without it is an index that was never finished.
@@ -30,6 +33,7 @@ import tantivy
 from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.chunking import embedding_text
 from rag_grpc.core.models import Collection
+from rag_grpc.stores.embedded.awake_words import WriterPlaces
 from rag_grpc.stores.embedded.lexical_folder import (
     LexicalFault,
     Reached,
@@ -38,16 +42,14 @@ from rag_grpc.stores.embedded.lexical_folder import (
     read_reached,
     write_reached,
 )
-
-FORMAT: Final = 1
-"""Changes when what is in the index does, so that older ones are made anew."""
-
-WORDS, CHUNK, CONTENT = "words", "chunk", "content"
+from rag_grpc.stores.embedded.lexical_schema import CHUNK, CONTENT, FORMAT, WORDS, prepare, schema
 
 WRITER_BYTES: Final = 30_000_000
 """What the writer gathers before it writes a segment; it gives the memory back when it is closed."""
 EAGER_CHUNKS: Final = 1000
 """From so many chunks on, that nobody sees yet, a commit costs little more than adding them did."""
+FEW_CHANGES: Final = 50
+"""So many wait as they came; a writer is opened for more."""
 QUIET_SECONDS: Final = 0.05
 """After so long without a write, what nobody sees yet is committed, before a search has to wait for it."""
 DEAD_SHARE: Final = 0.2
@@ -72,7 +74,7 @@ class ChunkText(NamedTuple):
 class LexicalView:
     """What a search sees of a collection's words. `searcher` is None while there are none.
 
-    `whole` says whether that is all that the view has: if not, a commit is due first.
+    `whole` says whether that is all that the view has: if not, a commit is due first, or the index sleeps.
     """
 
     whole: bool
@@ -88,85 +90,112 @@ class LexicalIndex:
     `pending` counts what was added or deleted since the last commit.
     """
 
-    def __init__(self, collection: Collection, analyzer: Analyzer, folder: Path, *, seq: int) -> None:
-        """Make an index that holds nothing as of `seq`; the folder is made by the first write."""
+    def __init__(
+        self,
+        collection: Collection,
+        analyzer: Analyzer,
+        folder: Path,
+        *,
+        seq: int,
+        places: WriterPlaces | None = None,
+    ) -> None:
+        """Make an index that holds nothing as of `seq`; the folder is made by the first write.
+
+        Its writer stays open after a commit where it has one of the `places`.
+        """
         self.collection = collection
         self.folder = folder
         self.durable_seq = seq
         self._analyzer = analyzer
-        self._schema = _schema()
+        self._schema = schema()
         self._index: tantivy.Index | None = None
         self._writer: tantivy.IndexWriter | None = None
         self._searcher: tantivy.Searcher | None = None
+        self.chunks = 0
         self.pending = 0
+        self._made = False
+        self._waiting: list[ChunkText | int] = []
+        self._places = places or WriterPlaces()
+        self._has_place = False
         self._deleted = 0
         self._written_at = 0.0
 
     @classmethod
-    def open(cls, collection: Collection, analyzer: Analyzer, folder: Path) -> LexicalIndex:
+    def open(
+        cls, collection: Collection, analyzer: Analyzer, folder: Path, places: WriterPlaces | None = None
+    ) -> LexicalIndex:
         """Open what is in `folder`. Raises LexicalFault where that is not whole, or made by other rules."""
         reached = read_reached(folder)
-        index = cls(collection, analyzer, folder, seq=reached.seq)
+        index = cls(collection, analyzer, folder, seq=reached.seq, places=places)
         if reached != index._reached(reached.seq):
             raise LexicalFault("it was made by another analysis, or for another collection")
-        with faults("cannot be opened"):
-            index._attach(tantivy.Index.open(str(folder)))
+        index._made = True
+        index.wake()
         return index
 
     @property
-    def chunks(self) -> int:
-        """Chunks that are in it, as of the last commit."""
-        return 0 if self._searcher is None else self._searcher.num_docs
+    def awake(self) -> bool:
+        """Whether files are open. Any thread."""
+        return self._index is not None
+
+    @property
+    def asleep(self) -> bool:
+        """Whether there is an index whose files are closed. Any thread."""
+        return self._made and self._index is None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it has a writer for which there is no place, so that a commit is due."""
+        return self._writer is not None and not self._has_place
+
+    def wake(self) -> None:
+        """Open the files of an index that sleeps. Raises LexicalFault."""
+        if self.asleep:
+            with faults("cannot be opened"):
+                self._attach(tantivy.Index.open(str(self.folder)))
+
+    def sleep(self) -> None:
+        """Close the files until they are needed, unless something was written that is not committed."""
+        if self._writer is None or not self.pending:
+            self._close_writer()
+            self._searcher = self._index = None
 
     def view(self) -> LexicalView:
         """Return what a search sees now."""
-        return LexicalView(
-            not self.pending, self._searcher, self._schema, self._analyzer, self.collection.language
-        )
+        whole = not (self.pending or self.asleep)
+        return LexicalView(whole, self._searcher, self._schema, self._analyzer, self.collection.language)
 
     def add(self, chunks: Iterable[ChunkText]) -> None:
         """Add chunks; nobody sees them before `commit`. Raises LexicalFault."""
-        without_context = self.collection.chunking.without_context
-        language = self.collection.language
-        with faults("cannot be written"):
-            writer = self._open_writer()
-            for each in chunks:
-                text = embedding_text(each.title, each.headings, each.text, without_context)
-                document = tantivy.Document()
-                document.add_text(WORDS, " ".join(self._analyzer.terms(text, language)))
-                document.add_integer(CHUNK, each.chunk)
-                document.add_integer(CONTENT, each.content)
-                writer.add_document(document)
-                self.pending += 1
-        self._written_at = time.monotonic()
+        self._take(list(chunks))
 
     def delete(self, contents: Iterable[int]) -> None:
         """Delete the chunks of contents, if they were added before; seen by `commit`. Raises LexicalFault."""
-        with faults("cannot be written"):
-            if self._index is None:
-                return
-            writer = self._open_writer()
-            for content in contents:
-                writer.delete_documents_by_term(CONTENT, content)
-                self.pending += 1
-                self._deleted += 1
-        self._written_at = time.monotonic()
+        if self._made or self._waiting:
+            self._take(list(contents))
 
     def commit(self) -> None:
         """Write what was added and deleted to the disk, with fsync, and see it. Raises LexicalFault."""
-        if self.pending and self._writer is not None and self._index is not None:
+        if self.pending:
             with faults("cannot be committed"):
-                self._writer.commit()
-                self._index.reload()
-                self._searcher = self._index.searcher()
+                index, writer = self._written()
+                writer.commit()
+                index.reload()
+                self._see(index)
+            if self.crowded:
+                self._close_writer()
         self.pending = 0
 
     def note(self, seq: int) -> None:
         """Write down that all up to `seq` is committed here. Raises OSError."""
         if self.pending:
             return
-        if seq > self.durable_seq and self._index is not None:
+        if seq > self.durable_seq and self._made:
             write_reached(self.folder, self._reached(seq))
+        self.durable_seq = max(seq, self.durable_seq)
+
+    def unchanged(self, seq: int) -> None:
+        """Learn that nothing was written up to `seq`, so that what is noted already says as much."""
         self.durable_seq = max(seq, self.durable_seq)
 
     def finish(self, seq: int) -> None:
@@ -198,6 +227,8 @@ class LexicalIndex:
         """Let go of the files; searchers that are still held stay readable."""
         self._close_writer()
         self._searcher = self._index = None
+        self._made = False
+        self._waiting = []
         if remove:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -212,32 +243,58 @@ class LexicalIndex:
             seq,
         )
 
-    def _open_writer(self) -> tantivy.IndexWriter:
-        if self._index is None:
+    def _take(self, changes: list[ChunkText] | list[int]) -> None:
+        """Keep few changes for the next commit, and hand many to the writer."""
+        self._waiting += changes
+        self.pending += len(changes)
+        if self._writer is not None or len(self._waiting) >= FEW_CHANGES:
+            with faults("cannot be written"):
+                self._written()
+        self._written_at = time.monotonic()
+
+    def _written(self) -> tuple[tantivy.Index, tantivy.IndexWriter]:
+        """Hand what waits to the writer, in its order."""
+        index, writer = self._opened()
+        without_context = self.collection.chunking.without_context
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if isinstance(each, int):
+                writer.delete_documents_by_term(CONTENT, each)
+                self._deleted += 1
+                continue
+            text = embedding_text(each.title, each.headings, each.text, without_context)
+            document = tantivy.Document()
+            document.add_text(WORDS, " ".join(self._analyzer.terms(text, self.collection.language)))
+            document.add_integer(CHUNK, each.chunk)
+            document.add_integer(CONTENT, each.content)
+            writer.add_document(document)
+        return index, writer
+
+    def _opened(self) -> tuple[tantivy.Index, tantivy.IndexWriter]:
+        if not self._made:
             self.folder.mkdir(parents=True)
             self._attach(tantivy.Index(self._schema, path=str(self.folder)))
             write_reached(self.folder, self._reached(self.durable_seq))
+            self._made = True
+        self.wake()
+        if self._index is None:
+            raise AssertionError("awake without an index")
         if self._writer is None:
-            if self._index is None:
-                raise AssertionError("attached without an index")
             self._writer = self._index.writer(heap_size=WRITER_BYTES, num_threads=1)
-        return self._writer
+            self._has_place = self._places.take()
+        return self._index, self._writer
 
     def _attach(self, index: tantivy.Index) -> None:
-        index.register_tokenizer(WORDS, tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
-        index.config_reader("manual")
-        index.reload()
+        prepare(index)
         self._index = index
+        self._see(index)
+
+    def _see(self, index: tantivy.Index) -> None:
         self._searcher = index.searcher()
+        self.chunks = self._searcher.num_docs
 
     def _close_writer(self) -> None:
         self._writer = None
-
-
-def _schema() -> tantivy.Schema:
-    builder = tantivy.SchemaBuilder()
-    # No positions: there are no phrases, and they would be most of the index.
-    builder.add_text_field(WORDS, stored=False, tokenizer_name=WORDS, index_option="freq")
-    builder.add_integer_field(CHUNK, indexed=True, fast=True)
-    builder.add_integer_field(CONTENT, indexed=True)
-    return builder.build()
+        if self._has_place:
+            self._has_place = False
+            self._places.give_back()

@@ -20,6 +20,7 @@ from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.errors import NotReady
 from rag_grpc.core.models import Collection
 from rag_grpc.core.ports import Telemetry
+from rag_grpc.stores.embedded.awake_words import WriterPlaces
 from rag_grpc.stores.embedded.collection_rows import CollectionRow
 from rag_grpc.stores.embedded.effects import Stored
 from rag_grpc.stores.embedded.folder import DataFolder
@@ -44,6 +45,7 @@ class LexicalLoader:
         self._folder = folder
         self._analyzer = analyzer
         self._telemetry = telemetry
+        self._places = WriterPlaces()
         self.stopping = False
 
     def load(self, connection: apsw.Connection, row: CollectionRow, seq: int) -> LexicalIndex:
@@ -70,7 +72,7 @@ class LexicalLoader:
         except (LexicalFault, OSError) as error:
             log.error("lexical_index_failed", collection=row.collection.name, error=str(error))  # noqa: TRY400
             path = new_folder(self._folder.index_folder(row.collection.id))
-            return LexicalIndex(row.collection, self._analyzer, path, seq=-1), str(error)
+            return LexicalIndex(row.collection, self._analyzer, path, seq=-1, places=self._places), str(error)
 
     def make(self, connection: apsw.Connection, row: CollectionRow, seq: int) -> LexicalIndex:
         """Make an index anew, of a database that nobody writes. Raises LexicalFault, NotReady, apsw.Error."""
@@ -91,7 +93,7 @@ class LexicalLoader:
         Raises LexicalFault, NotReady, apsw.Error, OSError.
         """
         path = new_folder(self._folder.index_folder(collection.id))
-        index = LexicalIndex(collection, self._analyzer, path, seq=-1)
+        index = LexicalIndex(collection, self._analyzer, path, seq=-1, places=self._places)
         try:
             for chunks in self._all_chunks(connection, collection.id):
                 index.add(chunks)
@@ -107,9 +109,17 @@ class LexicalLoader:
 
         Raises LexicalFault, apsw.Error, OSError.
         """
+        behind = connection.execute(
+            "SELECT 1 FROM change WHERE collection = ? AND seq > ? LIMIT 1",
+            (index.collection.id, index.durable_seq),
+        ).get
         self._catch_up(connection, index)
         _check(index, chunks)
-        index.note(seq)
+        # Noting it costs an fsync, which is dear where it is done for a thousand collections at a start.
+        if behind:
+            index.note(seq)
+        else:
+            index.unchanged(seq)
 
     def _opened(
         self, connection: apsw.Connection, row: CollectionRow, path: Any, seq: int
@@ -117,7 +127,7 @@ class LexicalLoader:
         """Open one and bring it up to date; None where it is no use."""
         index: LexicalIndex | None = None
         try:
-            index = LexicalIndex.open(row.collection, self._analyzer, path)
+            index = LexicalIndex.open(row.collection, self._analyzer, path, self._places)
             self.complete(connection, index, chunks=row.counters.chunks, seq=seq)
         except (LexicalFault, OSError) as error:
             log.warning("lexical_index_refused", collection=row.collection.name, reason=str(error))

@@ -19,6 +19,7 @@ import structlog
 from rag_grpc.core.errors import NotReady
 from rag_grpc.core.models import Collection, CollectionCounts
 from rag_grpc.core.ports import MetadataCodec, Telemetry
+from rag_grpc.stores.embedded.awake_words import AwakeWords
 from rag_grpc.stores.embedded.collection_rows import CollectionRow
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
@@ -43,9 +44,12 @@ class IndexLoader:
         parameters: IndexParameters,
         codec: MetadataCodec,
         telemetry: Telemetry,
+        *,
         lexical: LexicalLoader,
+        awake: AwakeWords,
     ) -> None:
         """Name where things are."""
+        self._awake = awake
         self._lexical = lexical
         self._folder = folder
         self._codec = codec
@@ -64,11 +68,20 @@ class IndexLoader:
             index.close()
             raise
         state = CollectionState(
-            row.collection, row.side, index, filters, lexical, seq=seq, counts=counts, lexical_fault=fault
+            row.collection,
+            row.side,
+            index,
+            filters,
+            lexical,
+            seq=seq,
+            counts=counts,
+            awake=self._awake,
+            lexical_fault=fault,
         )
         state.births = index.vectors.slots.length
         self._adopt_snapshot(state)
         state.publish(seq, counts)
+        state.words_used()
         return state
 
     def filters(self, connection: apsw.Connection, collection: Collection) -> FilterIndex:

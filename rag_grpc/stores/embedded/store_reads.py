@@ -40,9 +40,10 @@ class StoreReads:
 
     async def word_counts(self, collection: Collection, terms: Sequence[str]) -> WordCounts:
         """Count the chunks in which each term stands, as of the last commit of words."""
-        view = self._state(collection).view.lexical
+        state = self._state(collection)
 
         def count(_: apsw.Connection) -> WordCounts:
+            view = state.words()
             if view is None:
                 raise WordsNotReady
             try:

@@ -1,0 +1,93 @@
+"""When a graph's snapshot is due, and that one is made at a time. All of it is the index thread's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.dense_index import IndexParameters
+from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.memory import available_bytes
+from rag_grpc.stores.embedded.snapshot_child import SnapshotChild
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS: Final = 30.0
+MEMORY_FACTOR: Final = 1.2
+"""Of a graph's own bytes, which must be free for a second one of it."""
+
+
+class SnapshotKeeper:
+    """Has snapshots made by child processes."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        parameters: IndexParameters,
+        *,
+        snapshot_seconds: float,
+        spare_bytes: Callable[[], int],
+    ) -> None:
+        """`snapshot_seconds` of replay make one due; `spare_bytes` says what it may take of the disk."""
+        self._folder = folder
+        self._parameters = parameters
+        self._snapshot_seconds = snapshot_seconds
+        self._spare_bytes = spare_bytes
+        self._child: SnapshotChild | None = None
+        self._not_before = 0.0
+
+    def stop(self) -> None:
+        """End a child that is at work. Blocks."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+
+    def let_go_of_obsolete(self) -> None:
+        """End a child whose collection is gone, or has another embedder."""
+        if self._child is not None and self._child.obsolete:
+            self.stop()
+
+    def look_after(self, states: Iterable[CollectionState], *, busy: bool, row_seconds: float) -> None:
+        """Take what a child made, or start one that is due, unless a compaction keeps memory `busy`.
+
+        `row_seconds` is what a row takes to come into a graph again.
+        """
+        if self._child is not None:
+            if self._child.finished():
+                if self._child.failed:
+                    self._not_before = monotonic() + RETRY_SECONDS
+                self._child = None
+            return
+        if busy or monotonic() < self._not_before:
+            return
+        for state in states:
+            if state.births * row_seconds >= self._snapshot_seconds and self._fits(state):
+                self._begin(state)
+                return
+
+    def _begin(self, state: CollectionState) -> None:
+        try:
+            self._child = SnapshotChild(state, self._folder, self._parameters)
+        except OSError as error:
+            log.warning("snapshot_failed", collection=state.collection.name, status=-1, error=str(error))
+            self._not_before = monotonic() + RETRY_SECONDS
+
+    def _fits(self, state: CollectionState) -> bool:
+        graph = state.index.graph
+        if graph is None or state.dropped:
+            return False
+        if self._spare_bytes() < graph.bytes_in_memory():
+            return self._postpone(state, spare=self._spare_bytes())
+        available = available_bytes()
+        if available is not None and available < graph.bytes_in_memory() * MEMORY_FACTOR:
+            return self._postpone(state, memory=available)
+        return True
+
+    def _postpone(self, state: CollectionState, **reason: int) -> bool:
+        log.warning("snapshot_postponed", collection=state.collection.name, **reason)
+        self._not_before = monotonic() + RETRY_SECONDS
+        return False

@@ -1,0 +1,120 @@
+"""Indexes of words that sleep: bounded in number, and nothing that is asked or written notices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag_grpc.core.analysis import PlainAnalyzer
+from rag_grpc.stores.embedded.awake_words import AwakeWords, WriterPlaces
+from rag_grpc.stores.embedded.lexical_index import FEW_CHANGES
+from rag_grpc.stores.embedded.store import EmbeddedStore
+from tests.contracts.fakes import JsonCodec, Records, put, spec
+from tests.contracts.store_lexical import found_by, written
+
+COLLECTIONS = 6
+AT_WORK = 1
+"""The index thread may be at work on one, which is then passed over."""
+
+
+class Cat:
+    """Sleeps when it is told to, unless it hunts."""
+
+    def __init__(self, *, hunts: bool = False) -> None:
+        self.hunts = hunts
+        self.asleep = False
+
+    def let_words_sleep(self) -> bool:
+        self.asleep = not self.hunts
+        return self.asleep
+
+    def rest_words(self) -> None:
+        raise AssertionError("nobody asked for that")
+
+
+def test_what_was_used_longest_ago_is_put_to_sleep() -> None:
+    cats = [Cat() for _ in range(4)]
+    awake = AwakeWords(2)
+    for each in (cats[0], cats[1], cats[0], cats[2], cats[3]):
+        awake.used(each)
+    assert [each.asleep for each in cats] == [True, True, False, False]
+
+
+def test_what_is_at_work_is_passed_over_and_tried_again() -> None:
+    busy, others = Cat(hunts=True), [Cat() for _ in range(3)]
+    awake = AwakeWords(1)
+    for each in (busy, *others[:2]):
+        awake.used(each)
+    assert [each.asleep for each in (busy, *others)] == [False, True, False, False]
+    busy.hunts = False
+    awake.used(others[2])
+    assert busy.asleep
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    gone, other = Cat(), Cat()
+    awake = AwakeWords(1)
+    awake.used(gone)
+    awake.forget(gone)
+    awake.used(other)
+    assert not gone.asleep
+
+
+def test_places_are_given_back() -> None:
+    places = WriterPlaces(1)
+    assert places.take()
+    assert not places.take()
+    places.give_back()
+    assert places.take()
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag_grpc.stores.embedded.engine.AwakeWords", lambda: AwakeWords(2))
+    monkeypatch.setattr("rag_grpc.stores.embedded.lexical_rows.WriterPlaces", lambda: WriterPlaces(1))
+
+
+def awake_in(store: EmbeddedStore) -> int:
+    return sum(state.lexical.awake for state in store._engine.states.values())
+
+
+@pytest.mark.usefixtures("few")
+async def test_more_collections_than_may_be_awake(tmp_path: Path) -> None:
+    for begun in (True, False):
+        store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), analyzer=PlainAnalyzer())
+        await store.open()
+        try:
+            if begun:
+                for number in range(COLLECTIONS):
+                    await store.create_collection(spec(f"c{number}"), "")
+            names = [f"c{number}" for number in range(COLLECTIONS)]
+            for round_ in range(3):
+                for name in names:
+                    new = f"d{begun}{round_}"
+                    await put(store, store.collection(name), written(new, f"lion {name}"))
+                for name in reversed(names):
+                    assert new in await found_by(store, store.collection(name), name)
+                    assert awake_in(store) <= 2 + AT_WORK
+                    counts = await store.word_counts(store.collection("c0"), ["lion"])
+                    assert counts.chunks == counts.counts["lion"] > 0
+        finally:
+            await store.close()
+
+
+@pytest.mark.usefixtures("few")
+async def test_many_changes_of_many_collections(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), analyzer=PlainAnalyzer())
+    await store.open()
+    try:
+        for number in range(COLLECTIONS):
+            collection = await store.create_collection(spec(f"c{number}"), "")
+            for place in range(3):
+                texts = [f"lion w{piece}" for piece in range(FEW_CHANGES)]
+                await put(store, collection, written(f"d{place}", *texts))
+        for number in range(COLLECTIONS):
+            found = await found_by(store, store.collection(f"c{number}"), "lion", candidates=1000)
+            assert len(found) == 3 * FEW_CHANGES
+            assert awake_in(store) <= 2 + AT_WORK
+    finally:
+        await store.close()
