@@ -28,7 +28,7 @@ def unary(
 
     Raises RuntimeError where the server ends the connection, and for a call that ended without a message.
     """
-    connection = _Connection(address, method)
+    connection = Connection(address, method)
     try:
         connection.run(requests[:1], 1)
         began = time.perf_counter()
@@ -41,7 +41,7 @@ def unary(
     return seconds, latencies, responses
 
 
-class _Connection:
+class Connection:
     """One connection; stream n is the call of `places[n]`."""
 
     def __init__(self, address: str, method: str) -> None:
@@ -60,9 +60,11 @@ class _Connection:
         self._buffer = b""
 
     def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
 
     def run(self, requests: Sequence[bytes], in_flight: int) -> tuple[list[float], list[bytes]]:
+        """Send the requests, so many in flight; return each one's seconds, and the responses."""
         latencies, responses = [0.0] * len(requests), [b""] * len(requests)
         places: dict[int, int] = {}
         began: dict[int, float] = {}
