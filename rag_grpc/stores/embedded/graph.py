@@ -15,9 +15,10 @@ adding a label again would be an update in place, slow and visible half-done.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TypeAlias, TypeVar
 
 import hnswlib
@@ -34,6 +35,10 @@ SPACES = {Metric.COSINE: "ip", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2"}
 GROWTH = 1.5
 EMPTY_SLOTS = 1024
 """Slots that a graph is made with beyond its rows; an empty one costs some 45 bytes."""
+
+LATELY_SECONDS = 0.25
+"""Who asked so short a time ago asks again: the next search would find a long change under way, though
+none was under way when it began."""
 
 OWN_THREADS_FROM = 16
 """From so many queries for each thread on, hnswlib's own threads do, which share the work out one by one."""
@@ -58,8 +63,10 @@ def _joined(parts: list[Table[T]]) -> Table[T]:
 class FairLock:
     """Many searches or one change, and neither starves the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._condition = threading.Condition()
+        self._clock = clock
+        self._searched_at = -LATELY_SECONDS
         self._searching = 0
         self._held_back = 0
         self._change_waits = False
@@ -82,6 +89,7 @@ class FairLock:
         finally:
             with self._condition:
                 self._searching -= 1
+                self._searched_at = self._clock()
                 if not self._searching:
                     self._condition.notify_all()
 
@@ -106,8 +114,9 @@ class FairLock:
 
     @property
     def contended(self) -> bool:
-        """Whether searches are under way or wait, so that a change should be short."""
-        return bool(self._searching or self._held_back)
+        """Whether there are searches, or were just now, so that a change should be short."""
+        lately = self._clock() - self._searched_at < LATELY_SECONDS
+        return bool(self._searching or self._held_back) or lately
 
 
 class Graph:

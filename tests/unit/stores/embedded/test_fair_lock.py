@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from rag_grpc.stores.embedded.graph import FairLock
+from rag_grpc.stores.embedded.graph import LATELY_SECONDS, FairLock
 
 WAIT = 10.0
 
@@ -46,12 +46,16 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_searches_run_together() -> None:
-    lock, order = FairLock(), list[str]()
+    now = 100.0
+    lock, order = FairLock(clock=lambda: now), list[str]()
+    assert not lock.contended
     workers = [Worker(lock.search, order, f"search {number}") for number in range(3)]
     assert all(worker.inside.wait(WAIT) for worker in workers)
     assert lock.contended
     for worker in workers:
         worker.end()
+    assert lock.contended, "who asked just now asks again"
+    now += LATELY_SECONDS * 1.01
     assert not lock.contended
 
 
