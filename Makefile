@@ -65,8 +65,9 @@ test-fast: $(DEV_READY) ## run the tests that take less than a few seconds each
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak and not slow" $(ARGS)
 
 .PHONY: soak
-soak: $(DEV_READY) ## run the long forms, 500 kills among them (hours)
+soak: $(DEV_READY) ## run the long forms: 500 kills, half an hour of mixed load (hours)
 	@RAG_SOAK=1 RAG_KILLS=500 $(PY) -m pytest -m soak $(ARGS)
+	@$(PY) -m benchmarks.mixed_load
 
 .PHONY: lint
 lint: $(DEV_READY) ## check style, formatting, import layers and the protos
@@ -104,6 +105,11 @@ bench: $(DEV_READY) ## measure what the project promises, as ratios to hnswlib a
 .PHONY: bench-full
 bench-full: $(DEV_READY) bench-peers ## measure everything, the peers too (long)
 	@$(PY) -m benchmarks --full $(ARGS)
+	@$(PY) -m benchmarks.modes
+	@$(PY) -m benchmarks.filters
+	@$(PY) -m benchmarks.searching_while_ingesting
+	@$(PY) -m benchmarks.many_collections
+	@$(PY) -m benchmarks.idle
 
 # The peers have an environment of their own, with some gigabytes of packages; see docs/performance.md.
 .PHONY: bench-peers

@@ -10,9 +10,12 @@ estimate: a share at which a filter costs far more than at its neighbours would 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -29,13 +32,17 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--count", type=int, default=100_000, help="vectors in the collection")
-    count = parser.parse_args().count
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    arguments = parser.parse_args()
+    count = arguments.count
     vectors = clustered(count)
     with child_server() as server, RagClient(server.grpc, timeout=60) as client:
         _fill(client, vectors.base, vectors.queries[0])
         while server.metric("rag_tail_chunks"):
             time.sleep(0.5)
-        _measure(client, count, vectors.queries)
+        figures = _measure(client, count, vectors.queries)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"processors": os.cpu_count(), "ratios": figures}, indent=1))
 
 
 def _fill(client: RagClient, base: Rows, centre: Rows) -> None:
@@ -56,20 +63,24 @@ def _fill(client: RagClient, base: Rows, centre: Rows) -> None:
             raise result.error
 
 
-def _measure(client: RagClient, count: int, queries: Rows) -> None:
+def _measure(client: RagClient, count: int, queries: Rows) -> dict[str, float]:
     plain = _median(client, queries[:QUERIES])
     scan = _median(client, queries[:20], exact=True)
     print(f"unfiltered {plain * 1e3:.2f} ms, every vector compared {scan * 1e3:.2f} ms")
+    figures = {"seconds unfiltered": plain, "seconds of a full scan": scan}
     for share in SHARES:
         bound = round(share * count)
         beside = _median(client, queries[:QUERIES], bound > NUMBER)
         against = _median(client, [queries[0]] * 20, bound > FAR)
+        figures[f"{share:.1%} beside the query, to unfiltered"] = beside / plain
+        figures[f"{share:.1%} against the query, to a full scan"] = against / scan
         print(
             f"{share:7.1%} pass: beside the query {beside / plain:5.2f} x unfiltered,"
             f" against it {against / scan:5.2f} x a full scan"
         )
     both = _median(client, queries[:QUERIES], (Field("lang") == "en") & (count // 2 > NUMBER))
     print(f"two conditions: {both / plain:.2f} x unfiltered")
+    return {**figures, "two conditions, to unfiltered": both / plain}
 
 
 def _median(client: RagClient, queries: Iterable[Rows], condition: str = "", *, exact: bool = False) -> float:

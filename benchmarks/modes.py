@@ -8,9 +8,12 @@ common and rare ones, as in language; the vectors are those of `make bench`.
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,7 +44,9 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--count", type=int, default=100_000, help="documents in the collection")
-    count = parser.parse_args().count
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    arguments = parser.parse_args()
+    count = arguments.count
     vectors = clustered(count)
     with child_server() as server, RagClient(server.grpc, timeout=60) as client:
         began = time.perf_counter()
@@ -49,7 +54,9 @@ def main() -> None:
         print(f"{count / (time.perf_counter() - began):,.0f} documents a second went in, by this client")
         while server.metric("rag_tail_chunks"):
             time.sleep(0.5)
-        _measure(client, vectors.queries)
+        figures = _measure(client, vectors.queries)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"processors": os.cpu_count(), "ratios": figures}, indent=1))
 
 
 def _fill(client: RagClient, base: Rows) -> None:
@@ -63,7 +70,7 @@ def _fill(client: RagClient, base: Rows) -> None:
             raise result.error
 
 
-def _measure(client: RagClient, queries: Rows) -> None:
+def _measure(client: RagClient, queries: Rows) -> dict[str, float]:
     texts = Texts(2).draw(QUERIES, QUERY_WORDS)
     kinds: dict[str, dict[str, Any]] = {
         "dense": {"mode": "dense"},
@@ -85,6 +92,7 @@ def _measure(client: RagClient, queries: Rows) -> None:
     for kind, seconds in taken.items():
         median = statistics.median(seconds)
         print(f"{kind:18} {median * 1e3:6.2f} ms  {median / plain:5.2f} x dense")
+    return {kind: statistics.median(seconds) / plain for kind, seconds in taken.items()}
 
 
 if __name__ == "__main__":
