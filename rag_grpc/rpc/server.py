@@ -124,6 +124,21 @@ def interceptors(
     )
 
 
+class _ByPath:
+    """Takes handlers to be found by the path of a call, and does not register their methods with gRPC.
+
+    grpc.aio keeps a task waiting for the next call of each registered method, and for each call that comes
+    puts a callback on every one of them and takes it off again. With the 40 methods of this server an empty
+    call took 240 µs of the event loop's time, and 190 without (Python 3.11, grpcio 1.85).
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Do nothing: generated code calls this beside `add_generic_rpc_handlers`, with the same handlers."""
+
+
 def make_server(
     chain: Chain, servicers: Servicers, probes: Health, *, max_request_bytes: int, keepalive: Keepalive
 ) -> grpc.aio.Server:
@@ -131,9 +146,10 @@ def make_server(
     server = grpc.aio.server(
         interceptors=(chain,), options=_options(max_request_bytes=max_request_bytes, keepalive=keepalive)
     )
+    by_path = _ByPath(server)
     for name, register in _REGISTRATIONS.values():
-        register(getattr(servicers, name), server)
-    health_pb2_grpc.add_HealthServicer_to_server(probes, server)
+        register(getattr(servicers, name), by_path)
+    health_pb2_grpc.add_HealthServicer_to_server(probes, by_path)
     reflection.add_reflection((*SERVICES, health.SERVICE), server)
     return server
 
