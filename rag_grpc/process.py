@@ -21,6 +21,7 @@ from rag_grpc.app import RunningServer, listening_server
 from rag_grpc.core.errors import RagError
 from rag_grpc.descriptors import raise_descriptor_limit
 from rag_grpc.environment import SettingsFault
+from rag_grpc.garbage import collect_less_often, set_aside_what_stays
 from rag_grpc.logs import set_up_logs
 from rag_grpc.rpc.lifecycle import Ending
 from rag_grpc.settings import Settings
@@ -35,6 +36,7 @@ def serve(settings: Settings, unknown: Sequence[str]) -> int:
     """Serve until told to stop; give the exit code. `unknown` are names that mean nothing."""
     tune_allocator(len(os.sched_getaffinity(0)))
     raise_descriptor_limit()
+    collect_less_often()
     set_up_logs(settings.log_format, settings.log_level)
     for name in unknown:
         log.warning("setting_unknown", name=name)
@@ -53,6 +55,7 @@ async def _serve(settings: Settings) -> int:
     async with listening_server(settings) as server:
         signals.ending = server.ending
         if await _loaded(server, signals.told):
+            set_aside_what_stays()
             await signals.told.wait()
     log.info("stopped")
     return OK

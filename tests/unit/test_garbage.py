@@ -1,0 +1,35 @@
+"""The collector looks less often, and not at what stays."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from rag_grpc.garbage import YOUNG, collect_less_often, set_aside_what_stays
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+def test_the_thresholds_are_raised() -> None:
+    collect_less_often()
+    assert gc.get_threshold()[0] == YOUNG
+
+
+def test_what_stays_is_set_aside_and_garbage_is_not() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    Cycle()
+    set_aside_what_stays()
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+    assert not [each for each in gc.get_objects() if type(each) is Cycle]
