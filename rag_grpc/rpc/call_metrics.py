@@ -4,11 +4,17 @@ py-grpc-prometheus cannot intercept an asyncio server, and counts streams wrongl
 in the other one. Its metric objects carry the names, help texts and labels, so
 they are what is fed here. Its histogram is replaced by one of the same name:
 its buckets begin at 5 ms, which is more than most queries take.
+
+Their numbers are plain ones, which the event loop alone adds to. prometheus-client's own
+take a lock and look for exemplars each time, so that the six of a call cost as much as
+its admission, deadline and errors together: 19 µs of the event loop, and 3 this way.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -46,29 +52,71 @@ class CallMetrics:
         )
 
 
+class PlainNumber:
+    """Stands where a metric has its value, with what the metric asks of it. One thread may add."""
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 0.0
+
+    def count(self, _bytes: int = 0) -> None:
+        """Add one."""
+        self.number += 1
+
+    def get(self) -> float:
+        """Give the number, to whichever thread."""
+        return self.number
+
+    def get_exemplar(self) -> None:
+        """Give none: there are no traces to point to."""
+
+
+class Durations:
+    """The numbers of one histogram's series."""
+
+    __slots__ = ("_buckets", "_seconds")
+
+    def __init__(self, series: Any) -> None:
+        # Private, as is `_value` below: there is no public way, and tests read what Prometheus would.
+        self._seconds = series._sum = PlainNumber()  # noqa: SLF001
+        self._buckets = series._buckets = [PlainNumber() for _ in (*BUCKETS, float("inf"))]  # noqa: SLF001
+
+    def add(self, seconds: float) -> None:
+        """Note one call."""
+        self._buckets[bisect_left(BUCKETS, seconds)].number += 1
+        self._seconds.number += seconds
+
+
+def _plain(series: Any) -> PlainNumber:
+    """Give the series of a counter a plain number, and return it."""
+    number = series._value = PlainNumber()  # noqa: SLF001 # see Durations
+    return number
+
+
 class MethodSeries:
     """The time series of one method, looked up once: `labels()` costs as much as counting."""
 
     def __init__(self, metrics: CallMetrics, method: Method) -> None:
         values = (method.type, method.service, method.name)
         path = method.path[1:]
-        self.started = metrics.started.labels(*values)
-        self.received = metrics.received.labels(*values)
-        self.sent = metrics.sent.labels(*values)
-        self.count_received: Callable[[int], None] = lambda _bytes: self.received.inc()
-        self.count_sent: Callable[[int], None] = lambda _bytes: self.sent.inc()
-        self.handling = metrics.handling.labels(*values)
-        self.handled = _ByCode(lambda code: metrics.handled.labels(*values, code.name), _EXPECTED)
-        self.requests = _ByCode(lambda code: metrics.requests.labels(path, code.name), {grpc.StatusCode.OK})
+        self.started = _plain(metrics.started.labels(*values))
+        self.received = _plain(metrics.received.labels(*values))
+        self.sent = _plain(metrics.sent.labels(*values))
+        self.handling = Durations(metrics.handling.labels(*values))
+        self.handled = _ByCode(lambda code: _plain(metrics.handled.labels(*values, code.name)), _EXPECTED)
+        self.requests = _ByCode(
+            lambda code: _plain(metrics.requests.labels(path, code.name)), {grpc.StatusCode.OK}
+        )
 
 
-class _ByCode(dict[grpc.StatusCode, Counter]):
-    """Counters by code: some from the start, others when they are first asked for."""
+class _ByCode(dict[grpc.StatusCode, PlainNumber]):
+    """Numbers by code: some from the start, others when they are first asked for."""
 
-    def __init__(self, make: Callable[[grpc.StatusCode], Counter], codes: set[grpc.StatusCode]) -> None:
+    def __init__(self, make: Callable[[grpc.StatusCode], PlainNumber], codes: set[grpc.StatusCode]) -> None:
         super().__init__((code, make(code)) for code in codes)
         self._make = make
 
-    def __missing__(self, code: grpc.StatusCode) -> Counter:
-        counter = self[code] = self._make(code)
-        return counter
+    def __missing__(self, code: grpc.StatusCode) -> PlainNumber:
+        number = self[code] = self._make(code)
+        return number

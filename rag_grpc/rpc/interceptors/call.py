@@ -29,6 +29,9 @@ class Work(Enum):
     EXEMPT = "exempt"
     """Health, reflection, Ping: answered whatever the state of the rest."""
 
+    # By identity: that of Enum is Python code, and every call looks its kind up four times.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Method:

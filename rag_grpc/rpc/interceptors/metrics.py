@@ -26,12 +26,12 @@ class Metrics(CallInterceptor):
         series = self._series.get(call.method.path)
         if series is None:
             series = self._series[call.method.path] = MethodSeries(self._metrics, call.method)
-        series.started.inc()
-        call.on_received, call.on_sent = series.count_received, series.count_sent
+        series.started.number += 1
+        call.on_received, call.on_sent = series.received.count, series.sent.count
         try:
             return await proceed(call)
         finally:
             code = call.code or _UNSETTLED
-            series.handling.observe(call.elapsed())
-            series.handled[code].inc()
-            series.requests[code].inc()
+            series.handling.add(call.elapsed())
+            series.handled[code].number += 1
+            series.requests[code].number += 1

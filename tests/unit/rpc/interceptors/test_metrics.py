@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from py_grpc_prometheus.prometheus_server_interceptor import PromServerInterceptor
 
 from rag_grpc.core.errors import NotReady
+from rag_grpc.rpc.call_metrics import BUCKETS
 from rag_grpc.rpc.interceptors.base import CallInterceptor
 from rag_grpc.rpc.interceptors.errors import Errors
 from rag_grpc.rpc.interceptors.metrics import Metrics
@@ -105,3 +106,23 @@ def test_names_and_labels_are_those_of_py_grpc_prometheus(
 
     legacy = "grpc_server_handled_latency_seconds"
     assert families(registry) == {name: each for name, each in families(theirs).items() if name != legacy}
+
+
+async def test_durations_add_up(
+    serve: Serve, registry: CollectorRegistry, interceptors: list[CallInterceptor]
+) -> None:
+    caller = await serve(interceptors)
+    for expected in (1, 2):
+        await caller.unary()(WORDS[0])
+        await caller.chain.idle()
+        assert numbers(registry, "grpc_server_handling_seconds_count") == {("Unary", "UNARY"): expected}
+    buckets = [
+        (sample.labels["le"], sample.value)
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "grpc_server_handling_seconds_bucket"
+        and sample.labels["grpc_service"] == "test.Echo"
+    ]
+    assert [bound for bound, _ in buckets] == [*map(str, BUCKETS), "+Inf"]
+    assert [count for _, count in buckets] == sorted(count for _, count in buckets)
+    assert buckets[-1] == ("+Inf", 2)
