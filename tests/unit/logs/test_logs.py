@@ -1,5 +1,6 @@
 """Lines of JSON for programs, colours for people, and nothing from anybody else in between."""
 
+import asyncio
 import io
 import json
 import logging
@@ -122,3 +123,55 @@ def test_warnings_are_too() -> None:
         warnings.warn("old", DeprecationWarning, stacklevel=1)
         logging.captureWarnings(capture=False)
     assert [line["event"] for line in lines(out)] == ["library_message"]
+
+
+def test_the_short_way_writes_what_the_long_one_does() -> None:
+    facts: dict[str, Any] = {"code": "OK", "ms": 1.5, "about": {"collection": "a"}, "large": 2**70}
+    found = []
+    for bound in ({}, {"bound": True}):
+        out = io.StringIO()
+        set_up_logs("json", "info", out)
+        logger = structlog.get_logger().bind(**bound)
+        with structlog.contextvars.bound_contextvars(request_id="r", code="never seen"):
+            for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+                logger.log(level, "call", **facts)
+        found.append(
+            [{key: line[key] for key in line if key not in ("time", "bound")} for line in lines(out)]
+        )
+        structlog.reset_defaults()
+    assert found[0] == found[1]
+    assert [line["level"] for line in found[0]] == ["info", "warning", "error", "critical"]
+    assert list(found[0][0]) == ["level", "event", "code", "ms", "about", "large", "request_id"]
+
+
+def test_a_traceback_is_written_by_log_too() -> None:
+    out = io.StringIO()
+    set_up_logs("json", "info", out)
+    try:
+        int("broken")
+    except ValueError:
+        structlog.get_logger().log(logging.ERROR, "call_failed", exc_info=True)
+    assert "ValueError" in str(lines(out)[0]["exception"])
+
+
+async def test_the_lines_of_one_turn_of_the_loop_leave_together_and_in_order() -> None:
+    class Counting(io.StringIO):
+        flushes = 0
+
+        def flush(self) -> None:
+            Counting.flushes += 1
+            super().flush()
+
+    out = Counting()
+    set_up_logs("json", "info", out)
+    logger = structlog.get_logger()
+    for number in range(3):
+        logger.log(logging.INFO, "call", number=number)
+    assert Counting.flushes == 0
+    await asyncio.sleep(0)
+    assert Counting.flushes == 1
+    logger.log(logging.INFO, "call", number=3)
+    logger.info("ready", number=4)
+    assert Counting.flushes == 2
+    await asyncio.to_thread(logger.log, logging.INFO, "call", number=5)
+    assert [line["number"] for line in lines(out)] == [0, 1, 2, 3, 4, 5]
