@@ -100,6 +100,11 @@ class QueryPlan:
         return plan
 
     @property
+    def wants_more(self) -> bool:
+        """Whether there is anything to do but to search."""
+        return self.vector is None or bool(self.reranker) or self.query.highlight
+
+    @property
     def wants_embedding(self) -> bool:
         """Whether the text is still to be embedded."""
         return self.vector is None and self.mode is not SearchMode.LEXICAL and not self.query.doc_id

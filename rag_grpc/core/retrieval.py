@@ -67,7 +67,11 @@ class Retrieval:
         Raises CollectionNotFound, DocumentNotFound, InvalidField, InvalidFilter, DimensionMismatch,
         NotConfigured, EmbedderMismatch, ModelUnavailable, NotReady.
         """
-        (result,) = await self.query_batch([query])
+        self._precedence.enter(1)
+        try:
+            (result,) = await self._all_answered([query])
+        finally:
+            self._precedence.leave(1)
         if isinstance(result, RagError):
             raise result
         return result
@@ -97,14 +101,21 @@ class Retrieval:
 
     async def _answered(self, queries: Sequence[Query | RagError]) -> list[QueryPlan | RagError]:
         """Plan queries and take each as far as it goes."""
-        planned = await self._all_planned(queries)
+        if len(queries) == 1:
+            planned = [self._planned(queries[0], None)]
+        else:
+            planned = await self._all_planned(queries)
         plans = [each for each in planned if isinstance(each, QueryPlan)]
-        # One by one in the queue, so that a bad text fails alone; it embeds them together all the same.
-        await self._each(self._embed, [each for each in plans if each.wants_embedding])
-        await self._each(self._read_document, [each for each in plans if each.wants_document])
+        # Those that are searched and no more, most of those by vector, are not looked at for each step.
+        more = [each for each in plans if each.wants_more]
+        if more:
+            # One by one in the queue, so that a bad text fails alone; it embeds them together all the same.
+            await self._each(self._embed, [each for each in more if each.wants_embedding])
+            await self._each(self._read_document, [each for each in more if each.wants_document])
         await self._search(plans)
-        await self._each(self._rerank, [each for each in plans if each.reranker and each.result])
-        await self._each(self._mark, [each for each in plans if each.query.highlight and each.result])
+        if more:
+            await self._each(self._rerank, [each for each in more if each.reranker and each.result])
+            await self._each(self._mark, [each for each in more if each.query.highlight and each.result])
         return planned
 
     async def _all_planned(self, queries: Sequence[Query | RagError]) -> list[QueryPlan | RagError]:

@@ -21,6 +21,7 @@ from typing import Final
 
 from google.protobuf.message import Message
 
+from rag_grpc.core.models import Chunk
 from rag_grpc.core.queries import QueryResult
 from rag_grpc.core.searches import Hit, SearchMode, SearchStrategy
 from rag_grpc.rpc.convert import Projection
@@ -31,29 +32,33 @@ from ragapi.v1 import types_pb2
 VARINT, FIXED32, LENGTH = 0, 5, 2
 
 
-def varint(number: int) -> bytes:
-    """Encode a number, seven bits a byte, lowest first."""
-    if number < len(_VARINTS):
-        return _VARINTS[number]
-    return _varint(number)
+class _Varints(dict[int, bytes]):
+    """Numbers as varints, seven bits a byte, lowest first: those of two bytes at once, others when asked.
+
+    A table and not a function: an answer of ten hits has eighty of them, nearly all of them lengths.
+    """
+
+    def __init__(self) -> None:
+        super().__init__((number, self[number]) for number in range(1 << 14))
+
+    def __missing__(self, number: int) -> bytes:
+        if 1 << 14 <= number < 1 << 21:
+            # Where a chunk begins in a long document.
+            return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
+        parts = bytearray()
+        while number > 0x7F:  # noqa: PLR2004  # seven bits
+            parts.append(number & 0x7F | 0x80)
+            number >>= 7
+        parts.append(number)
+        return bytes(parts)
 
 
-def _varint(number: int) -> bytes:
-    parts = bytearray()
-    while number > 0x7F:  # noqa: PLR2004  # seven bits
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
-
-
-_VARINTS: Final = [_varint(number) for number in range(1 << 14)]
-"""Those of two bytes and less: nearly every length in an answer."""
+VARINTS: Final = _Varints()
 
 
 def _tag(message: type[Message], field: str, wire_type: int) -> bytes:
     """Look a field's number up where it is defined."""
-    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
+    return VARINTS[message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type]
 
 
 _QUERY: Final = _tag(pb.QueryResponse, "query", LENGTH)
@@ -80,7 +85,7 @@ def encode_answer(request: pb.QueryRequest, result: QueryResult) -> bytes:
     pieces = encode_hits(result.hits, Projection(frozenset(request.metadata_keys)))
     if request.query:
         query = request.query.encode()
-        pieces.append(b"%b%b%b" % (_QUERY, varint(len(query)), query))
+        pieces.append(b"%b%b%b" % (_QUERY, VARINTS[len(query)], query))
     pieces.append(_encode_plan(result.strategy, result.mode, result.matching_chunks))
     return b"".join(pieces)
 
@@ -109,8 +114,8 @@ def _encode_plan(strategy: SearchStrategy, mode: SearchMode, matching_chunks: in
 
 def encode_batch_result(answer: bytes) -> bytes:
     """Encode a QueryResponse, which is encoded already, as one result of a BatchQueryResponse."""
-    response = b"%b%b%b" % (_BATCH_RESPONSE, varint(len(answer)), answer)
-    return b"%b%b%b" % (_BATCH_RESULTS, varint(len(response)), response)
+    response = b"%b%b%b" % (_BATCH_RESPONSE, VARINTS[len(answer)], answer)
+    return b"%b%b%b" % (_BATCH_RESULTS, VARINTS[len(response)], response)
 
 
 def encode_batch_problem(problem: types_pb2.Problem) -> bytes:
@@ -121,34 +126,34 @@ def encode_batch_problem(problem: types_pb2.Problem) -> bytes:
 def encode_hits(hits: Iterable[Hit], projection: Projection) -> list[bytes]:
     """Encode hits without explanations, highlights and vectors as the field `results`, in pieces."""
     pieces: list[bytes] = []
+    lengths, projects = VARINTS, bool(projection.keys)
     for hit in hits:
         doc_id, chunk, title, packed, score = hit[:5]
-        key, place = (
-            doc_id.encode(),
-            _chunk(chunk.ordinal, chunk.text, chunk.start, chunk.end, chunk.headings),
-        )
+        key, place = doc_id.encode(), _chunk(chunk)
         message = b"%b%b%b%b%b%b%b%b" % (
-            _DOC_ID, varint(len(key)), key, _SCORE, _float32(score), _CHUNK, varint(len(place)), place,
+            _DOC_ID, lengths[len(key)], key, _SCORE, _float32(score), _CHUNK, lengths[len(place)], place,
         )  # fmt: skip
         if packed is not None:
-            metadata = projection.of(packed)
-            if metadata or not projection.keys:
-                message += b"%b%b%b" % (_METADATA, varint(len(metadata)), metadata)
+            metadata = projection.of(packed) if projects else packed
+            if metadata or not projects:
+                message = b"%b%b%b%b" % (message, _METADATA, lengths[len(metadata)], metadata)
         if title:
             name = title.encode()
-            message += b"%b%b%b" % (_TITLE, varint(len(name)), name)
-        pieces += (_RESULTS, varint(len(message)), message)
+            message = b"%b%b%b%b" % (message, _TITLE, lengths[len(name)], name)
+        pieces += (_RESULTS, lengths[len(message)], message)
     return pieces
 
 
-def _chunk(ordinal: int, text: str, start: int | None, end: int | None, headings: tuple[str, ...]) -> bytes:
+def _chunk(chunk: Chunk) -> bytes:
+    lengths = VARINTS
+    ordinal, text, start, end, headings, _ = chunk
     encoded = text.encode()
-    message = b"%b%b%b" % (_TEXT, varint(len(encoded)), encoded) if encoded else b""
+    message = b"%b%b%b" % (_TEXT, lengths[len(encoded)], encoded) if encoded else b""
     if ordinal:
-        message += _ORDINAL + varint(ordinal)
+        message = b"%b%b%b" % (message, _ORDINAL, lengths[ordinal])
     if start is not None and end is not None:
-        message += b"%b%b%b%b" % (_START, varint(start), _END, varint(end))
+        message = b"%b%b%b%b%b" % (message, _START, lengths[start], _END, lengths[end])
     for each in headings:
         heading = each.encode()
-        message += b"%b%b%b" % (_HEADINGS, varint(len(heading)), heading)
+        message = b"%b%b%b%b" % (message, _HEADINGS, lengths[len(heading)], heading)
     return message

@@ -15,12 +15,11 @@ from rag_grpc.core.models import DEFAULT_COLLECTION
 from rag_grpc.core.queries import QueryResult
 from rag_grpc.core.reading import Reading
 from rag_grpc.core.retrieval import Retrieval
-from rag_grpc.rpc import convert_retrieval as convert
 from rag_grpc.rpc import page_tokens
 from rag_grpc.rpc.answer_encoding import encode_answer, encode_batch_problem, encode_batch_result, least_size
 from rag_grpc.rpc.convert import chunk_to_proto, document_to_proto
 from rag_grpc.rpc.interceptors.call import about
-from rag_grpc.rpc.query_batches import queries_from_proto
+from rag_grpc.rpc.query_reader import QueryReader
 from rag_grpc.rpc.response_size import FRAME_BYTES, fitting, too_large
 from rag_grpc.rpc.status import problem_of
 from rag_grpc.rpc.validation import Validator
@@ -49,13 +48,16 @@ class RetrievalServicer(RetrievalServiceServicer):
         self._catalogue = catalogue
         self._max_bytes = limits.max_response_bytes
         self._validator = Validator(limits)
+        self._queries = QueryReader(self._validator)
 
     async def Query(self, request: pb.QueryRequest, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         """Answer one query with an encoded pb.QueryResponse."""
         del context
-        self._validator.check(request)
-        about(collection=request.collection or DEFAULT_COLLECTION)
-        result = await self._retrieval.query(convert.query_from_proto(request))
+        query = self._queries.read(request)
+        if isinstance(query, RagError):
+            raise query
+        about(collection=query.collection or DEFAULT_COLLECTION)
+        result = await self._retrieval.query(query)
         size, response = least_size(request, result), b""
         if size <= self._max_bytes:
             response = encode_answer(request, result)
@@ -74,8 +76,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         del context
         self._validator.check(request)
         about(queries=len(request.queries))
-        queries = queries_from_proto(request.queries, self._validator)
-        results = await self._retrieval.query_batch(queries)
+        results = await self._retrieval.query_batch([self._queries.read(each) for each in request.queries])
         room = self._max_bytes - PROBLEM_BYTES * len(results)
         outcomes: list[bytes] = []
         begin = perf_counter()

@@ -159,9 +159,12 @@ class SearchThreads:
             return future
         job = _Job(future, [None] * count, count)
         quick = self._quick if count < LARGE_BATCH else self._batches
+        desks = set()
         for place, search in enumerate(searches):
-            self._desk_of(search, quick).searches.append(_Item(job, place, search))
-        for desk, _ in self._desks:
+            desk = self._desk_of(search, quick)
+            desk.searches.append(_Item(job, place, search))
+            desks.add(desk)
+        for desk in desks:
             desk.wake_up(len(desk.searches))
         return future
 

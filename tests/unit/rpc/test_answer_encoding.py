@@ -12,11 +12,11 @@ from rag_grpc.core.models import Chunk, TextSpan
 from rag_grpc.core.queries import QueryResult
 from rag_grpc.core.searches import Hit, SearchMode, SearchStrategy
 from rag_grpc.rpc.answer_encoding import (
+    VARINTS,
     encode_answer,
     encode_batch_problem,
     encode_batch_result,
     least_size,
-    varint,
 )
 from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.rpc.convert_retrieval import answer_to_proto
@@ -105,4 +105,4 @@ def test_a_batch_is_put_together_from_its_results(result: QueryResult) -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 127, 128, 255, 2**14 - 1, 2**14, 2**21, 2**32 - 1, 2**63])
 def test_a_varint_is_protobufs(number: int) -> None:
-    assert varint(number) == _VarintBytes(number)
+    assert VARINTS[number] == _VarintBytes(number)

@@ -1,4 +1,4 @@
-"""A batch whose queries differ in their vectors alone is taken as if each had been looked at."""
+"""Queries that differ in their vectors alone are taken as if each had been looked at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rag_grpc.core.errors import RagError
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.queries import Query
 from rag_grpc.rpc.convert_retrieval import query_from_proto
-from rag_grpc.rpc.query_batches import queries_from_proto
+from rag_grpc.rpc.query_reader import PATTERN_BYTES, QueryReader
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import retrieval_service_pb2 as pb
 from ragapi.v1.types_pb2 import Vector
@@ -47,12 +47,15 @@ def described(each: Query | RagError) -> Any:
 
 @given(st.lists(messages, max_size=5))
 def test_each_query_is_what_it_would_be_alone(batch: list[pb.QueryRequest]) -> None:
-    taken = queries_from_proto(batch, VALIDATOR)
+    reader = QueryReader(VALIDATOR)
+    taken = [reader.read(each) for each in batch]
     assert [described(each) for each in taken] == [described(alone(each)) for each in batch]
 
 
-def test_what_is_the_same_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = []
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    """The messages that were looked at field by field."""
+    looked: list[Message] = []
     error_of = VALIDATOR.error_of
 
     def look(message: Message) -> RagError | None:
@@ -60,8 +63,28 @@ def test_what_is_the_same_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> No
         return error_of(message)
 
     monkeypatch.setattr(VALIDATOR, "error_of", look)
+    return looked
+
+
+def by_vectors(**fields: Any) -> list[pb.QueryRequest]:
     rows = np.arange(12, dtype="<f4").reshape(4, 3) + 1
-    batch = [pb.QueryRequest(vector=Vector(packed=row.tobytes()), top_k=3) for row in rows]
-    vectors = [each.vector for each in queries_from_proto(batch, VALIDATOR) if isinstance(each, Query)]
-    assert looked == batch[:1]
-    assert [None if each is None else each.tolist() for each in vectors] == rows.tolist()
+    return [pb.QueryRequest(vector=Vector(packed=row.tobytes()), **fields) for row in rows]
+
+
+def test_what_is_the_same_is_checked_once(looked: list[Message]) -> None:
+    reader, queries = QueryReader(VALIDATOR), by_vectors(top_k=3)
+    taken = [reader.read(each) for each in queries]
+    vectors = [each.vector for each in taken if isinstance(each, Query)]
+    assert looked == queries[:1]
+    assert [None if each is None else each.tolist() for each in vectors] == [
+        [1, 2, 3],
+        [4, 5, 6],
+        [7, 8, 9],
+        [10, 11, 12],
+    ]
+
+
+def test_a_long_query_is_not_remembered(looked: list[Message]) -> None:
+    reader, queries = QueryReader(VALIDATOR), by_vectors(filter="a" * PATTERN_BYTES)
+    assert all(isinstance(reader.read(each), Query) for each in queries)
+    assert looked == queries

@@ -1,14 +1,12 @@
-"""The queries of a batch, most of which differ in their vector alone.
+"""Queries that differ in their vector alone, as most do that come after each other.
 
-Checking a query and converting it takes some 20 µs, which a query that is sent alone
-can spare. Of a batch by vectors, the second query is nearly always the first with
-another vector: the same bytes before it and behind it. What is the same need not be
-checked again, which leaves 3 µs.
+Checking a query and converting it takes some 20 µs. By vectors, the next query is nearly
+always the one before with other numbers, in a batch and from call to call: the same bytes
+before them and behind. What is the same need not be checked again, which leaves 4 µs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -21,26 +19,34 @@ from rag_grpc.rpc.message_checks import finite
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import retrieval_service_pb2 as pb
 
+PATTERN_BYTES = 4096
+"""A query with more beside its vector is not remembered: it could be a megabyte of filter, kept for ever."""
+
 _FLOAT32: Final = np.dtype("<f4")
 
 
-def queries_from_proto(messages: Iterable[pb.QueryRequest], validator: Validator) -> list[Query | RagError]:
-    """Check and convert the queries of a batch; what is wrong with one stands in its place."""
-    taken: list[Query | RagError] = []
-    pattern: _Pattern | None = None
-    for message in messages:
-        vector = None if pattern is None else pattern.vector_of(message)
-        if pattern is not None and vector is not None:
-            taken.append(pattern.query._replace(vector=vector))
-            continue
-        problem = validator.error_of(message)
+class QueryReader:
+    """Checks queries and converts them. Remembers the last one by vector, and knows others by it."""
+
+    def __init__(self, validator: Validator) -> None:
+        self._validator = validator
+        self._pattern: _Pattern | None = None
+
+    def read(self, message: pb.QueryRequest) -> Query | RagError:
+        """Take a query, or say what is wrong with it."""
+        pattern = self._pattern
+        if pattern is not None:
+            vector = pattern.vector_of(message)
+            if vector is not None:
+                return pattern.query._replace(vector=vector)
+        problem = self._validator.error_of(message)
         if problem is not None:
-            taken.append(problem)
-            continue
+            return problem
         query = query_from_proto(message)
-        taken.append(query)
-        pattern = _Pattern(message, query) if message.vector.packed else None
-    return taken
+        size = message.ByteSize() - len(message.vector.packed)
+        if message.vector.packed and size <= PATTERN_BYTES:
+            self._pattern = _Pattern(message, query)
+        return query
 
 
 class _Pattern:
@@ -63,8 +69,10 @@ class _Pattern:
 
         None for any other, and where a number is not finite.
         """
-        encoded = message.SerializeToString(deterministic=True)
         packed = message.vector.packed
+        if len(packed) != self._end - self._start:
+            return None
+        encoded = message.SerializeToString(deterministic=True)
         if (
             len(encoded) != self._length
             or not encoded.startswith(self._before)
