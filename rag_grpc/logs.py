@@ -66,7 +66,7 @@ def _with_short_way(filtering: Any, least: int, out: TextIO) -> Any:
     """Give the logger a `log` that writes JSON without structlog's chain of processors.
 
     Every call of the server writes one line, with `log` since its level depends on the call, and the chain
-    took 17 µs of the event loop for it. What a line looks like is the same, and a test holds the two together.
+    took 17 µs of the event loop for it. The lines look the same, and a test holds the two together.
     """
     clock, flusher = _Clock(), _Flusher(out)
 
