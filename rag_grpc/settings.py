@@ -235,7 +235,7 @@ class Settings:
         "Chunks from which on a collection is searched through a graph; smaller ones are compared exactly.",
     )
     snapshot_after: float = setting(
-        "15s",
+        "10s",
         duration("1ms", "24h"),
         "A graph is saved when it would take that long to put in again what came since the last time.",
     )

@@ -46,8 +46,9 @@ class CollectionState:
 
     `fault` is set where the indexes could not follow the database; then searches get NotReady until they were
     made anew. `lexical_fault` likewise, for the index of words and for searches that look for words.
-    `births` counts chunks that came in since the last snapshot began. `coming` is the index of the shadow
-    that is being worked on, None where none is; `swapped_seq` is when the last one took over.
+    `births` counts chunks that came in since the last snapshot began. `filters_seq` is as of when filters
+    lie on the disk, -1 where they do not. `coming` is the index of the shadow that is being worked on, None
+    where none is; `swapped_seq` is when the last one took over.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class CollectionState:
         self.births = 0
         self.snapshot_seq = -1
         self.snapshot_time: int | None = None
+        self.filters_seq = -1
         # Held while a group is taken in, from its first word to its view, and while words are committed:
         # so the last view is always of the same seq as what a commit makes visible.
         self.following = threading.Lock()

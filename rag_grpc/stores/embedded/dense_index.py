@@ -76,6 +76,7 @@ class DenseIndex:
         self.vectors = VectorFile(path, collection.dimension, capacity=capacity)
         self.graph: Graph | None = None
         self._deaths: deque[Died] = deque()
+        self._marked_seq = 0
 
     # -- writer thread
 
@@ -151,6 +152,7 @@ class DenseIndex:
     def _due(self, oldest_seq: int) -> list[Died]:
         """Take the deaths that no view in use is older than; the others stay, in whatever order."""
         due: list[Died] = []
+        self._marked_seq = oldest_seq
         for _ in range(len(self._deaths)):
             death = self._deaths.popleft()
             if death.seq <= oldest_seq:
@@ -228,11 +230,12 @@ class DenseIndex:
         return True
 
     def members(self) -> Ids:
-        """Return the graph's living chunks, rising. Right when all deaths are marked: at a clean stop."""
+        """Return the chunks in the graph that are not marked dead, rising."""
         slots = self.vectors.slots
         covered = 0 if self.graph is None else self.graph.covered
-        living: Ids = slots.ids[:covered][slots.died[:covered] == ALIVE]
-        return living
+        # Who died later was put in, or is not marked yet.
+        unmarked: Ids = slots.ids[:covered][slots.died[:covered] > self._marked_seq]
+        return unmarked
 
     def close(self, *, remove: bool = True) -> None:
         """Let the file go; views that are still held stay readable."""

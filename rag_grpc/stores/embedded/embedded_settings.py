@@ -20,5 +20,5 @@ class EmbeddedSettings:
     search_threads: int = 2
     tail_bound: int = 4096
     disk_reserve_bytes: int = 64 * 1024 * 1024
-    snapshot_seconds: float = 15.0
+    snapshot_seconds: float = 10.0
     vfs: str | None = None

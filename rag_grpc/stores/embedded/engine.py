@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import apsw
 import structlog
@@ -22,7 +22,7 @@ from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer
 from rag_grpc.stores.embedded.dense_index import DenseIndex
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.filter_index import FilterIndex
-from rag_grpc.stores.embedded.final_save import note_words, save_graph
+from rag_grpc.stores.embedded.final_save import note_words, save_filters, save_graph
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.following import IndexFollower
 from rag_grpc.stores.embedded.group_commit import GroupCommit
@@ -39,6 +39,9 @@ from rag_grpc.stores.embedded.write_health import WriteHealth
 from rag_grpc.stores.embedded.writer import Writer
 
 log = structlog.get_logger(__name__)
+
+IDLE_SECONDS = 30.0
+"""After so long without a write the writing connection gives back the pages that it keeps in memory."""
 
 
 class Engine:
@@ -59,6 +62,7 @@ class Engine:
         self._folder = folder
         self._settings = settings
         self._telemetry = telemetry
+        self._idle_seq, self._idle_since = 0, 0.0
         self._lexical_loader = LexicalLoader(folder, analyzer, telemetry)
         self._awake = AwakeWords()
         self._loader = IndexLoader(
@@ -143,6 +147,8 @@ class Engine:
             self._commits.counters[row.collection.id] = row.counters
             self._commits.sides[row.collection.id] = row.side
             self.states[row.collection.id] = self._loader.state(connection, row, self._commits.seq)
+        # All rows went through its memory, and none of them will be asked for again soon.
+        connection.release_memory()
         log.info(
             "store_loaded",
             collections=len(rows),
@@ -170,6 +176,7 @@ class Engine:
         self._indexes.stop()
         for state in self.states.values():
             save_graph(state, self._folder, self._settings.index)
+            save_filters(state, self._folder)
             note_words(state)
         self.abandon()
 
@@ -225,6 +232,10 @@ class Engine:
     def _keep_house(self, connection: apsw.Connection) -> bool:
         self._room.look_again(connection)
         self._awake.rest()
+        if self._commits.seq != self._idle_seq:
+            self._idle_seq, self._idle_since = self._commits.seq, monotonic()
+        elif monotonic() - self._idle_since > IDLE_SECONDS:
+            connection.release_memory()
         return self._housekeeping(connection)
 
     def _remake(self, state: CollectionState) -> tuple[DenseIndex, FilterIndex]:

@@ -20,7 +20,7 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,28 +31,26 @@ from rag_grpc.core.filters import (
     Comparison,
     Contains,
     Filter,
-    Instant,
     Not,
     Operator,
     Or,
     Present,
-    Scalar,
-    instant_of,
-    timestamp,
 )
 from rag_grpc.core.models import MetadataDict
 from rag_grpc.core.ports import MetadataCodec
 from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
 from rag_grpc.stores.embedded.dense_index import Died
+from rag_grpc.stores.embedded.document_times import compared
 from rag_grpc.stores.embedded.effects import Version
+from rag_grpc.stores.embedded.kept_parts import PartsIn, PartsOut
 from rag_grpc.stores.embedded.metadata_column import MetadataColumn
 from rag_grpc.stores.embedded.sorted_values import SortedValues
+from rag_grpc.stores.embedded.value_columns import NumberColumn
 from rag_grpc.stores.embedded.vector_file import Ids
 
 COMPACT_FROM = 4096
 KEPT_ANSWERS = 16
 """Filters whose answer a view keeps: the same few are asked for again and again."""
-_NANOSECONDS = 10**9
 _TEXTS = ("doc_id", "title")
 _TIMES = ("create_time", "update_time")
 
@@ -66,7 +64,7 @@ class FilterIndex:
         self._codec = codec
         self._columns: dict[tuple[str, ...], MetadataColumn] = {}
         self._texts = {name: MetadataColumn() for name in _TEXTS}
-        self._times = {name: SortedValues("q") for name in _TIMES}
+        self._times = {name: SortedValues(partial(NumberColumn, "q")) for name in _TIMES}
         self._contents, self._firsts, self._counts = array("q"), array("q"), array("I")
         """By row: the document's key, its first chunk's id, and how many chunks it has."""
         self._newest: dict[int, int] = {}
@@ -138,6 +136,11 @@ class FilterIndex:
         return self._view
 
     @property
+    def documents(self) -> int:
+        """How many live."""
+        return len(self._live)
+
+    @property
     def wants_compaction(self) -> bool:
         """Whether most rows are dead."""
         dead = len(self._contents) - len(self._live)
@@ -163,6 +166,39 @@ class FilterIndex:
             fresh._live = BitMap(range(len(rows)))
         fresh._view = FilterView(fresh, fresh._live)
         return fresh
+
+    # -- kept over a restart
+
+    def write(self, out: PartsOut) -> None:
+        """Write all of it, as of the last `apply`. Any thread; additions wait meanwhile."""
+        with self.lock:
+            for numbers in (self._contents, self._firsts, self._counts, *self._first_rows):
+                out.numbers(numbers)
+            out.value(list(self._newest.items()))
+            out.rows(self._live)
+            for name in _TEXTS:
+                self._texts[name].write(out)
+            for name in _TIMES:
+                self._times[name].write(out)
+            out.value([list(path) for path in self._columns])
+            for column in self._columns.values():
+                column.write(out)
+
+    @classmethod
+    def read(cls, codec: MetadataCodec, parts: PartsIn) -> FilterIndex:
+        """Read one that was written. Raises ValueError where it is cut off."""
+        made = cls(codec)
+        made._contents, made._firsts, made._counts = (parts.numbers(each) for each in "qqI")
+        made._first_rows = parts.numbers("q"), parts.numbers("I")
+        made._newest = dict(parts.value())
+        made._live = parts.rows()
+        made._texts = {name: MetadataColumn.read(parts) for name in _TEXTS}
+        for name in _TIMES:
+            made._times[name].read(parts)
+        paths = [tuple(path) for path in parts.value()]
+        made._columns = {path: MetadataColumn.read(parts) for path in paths}
+        made._view = FilterView(made, made._live)
+        return made
 
     # -- searches, with the lock held
 
@@ -202,8 +238,8 @@ class FilterIndex:
         comparator = filter_.operator if isinstance(filter_, Comparison) else Operator.EQUAL
         values = self._times[filter_.name.path[0]]
         if comparator is Operator.UNEQUAL:
-            return everything - _compared(values, Operator.EQUAL, filter_.value)
-        return _compared(values, comparator, filter_.value)
+            return everything - compared(values, Operator.EQUAL, filter_.value)
+        return compared(values, comparator, filter_.value)
 
     def located(self, rows: BitMap) -> tuple[Ids, Ids, NDArray[np.uint32]]:
         """Return the contents, first chunks and chunk counts of rows."""
@@ -215,22 +251,6 @@ class FilterIndex:
             np.frombuffer(self._firsts, np.int64)[places],
             np.frombuffer(self._counts, np.uint32)[places],
         )
-
-
-def _compared(values: SortedValues, comparator: Operator, value: Scalar) -> BitMap:
-    """Compare the times of documents, which filters see as texts."""
-    if not isinstance(value, str):
-        return BitMap()
-    instant = instant_of(value)
-    if instant is None:
-        return values.select(comparator, value, timestamp)
-    return values.select(comparator, _nanoseconds(instant))
-
-
-def _nanoseconds(instant: Instant) -> Fraction:
-    """Return a moment in nanoseconds, of which a filter may name a part."""
-    seconds, decimals = instant
-    return seconds * _NANOSECONDS + Fraction(int(decimals or "0"), 10 ** len(decimals)) * _NANOSECONDS
 
 
 class FilterView:

@@ -1,4 +1,4 @@
-"""What a clean stop leaves behind, so that the next start is quick: graphs, and how far words have come.
+"""What a clean stop leaves, so that the next start is quick: graphs, filters, and how far words have come.
 
 Nothing is served any more, so the process does itself what a child does while it serves.
 """
@@ -12,38 +12,40 @@ import structlog
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.folder import DataFolder
-from rag_grpc.stores.embedded.snapshots import publish, write_snapshot
+from rag_grpc.stores.embedded.kept_filters import keep_filters
+from rag_grpc.stores.embedded.snapshot_child import content_of
+from rag_grpc.stores.embedded.snapshots import GRAPH_FILE, publish, seal
 
 log = structlog.get_logger(__name__)
 
 
 def save_graph(state: CollectionState, data: DataFolder, parameters: IndexParameters) -> None:
     """Save a graph that changed since its last snapshot."""
-    index, graph = state.index, state.index.graph
-    if graph is None or state.fault or state.snapshot_seq == state.view.seq:
+    if state.index.graph is None or state.fault or state.snapshot_seq == state.view.seq:
         return
     making = data.index_folder(state.collection.id) / "making-at-stop"
     shutil.rmtree(making, ignore_errors=True)
     try:
-        index.advance(state.view.seq, 0)
-        slots = index.vectors.slots
-        if not graph.covered:
-            return
-        write_snapshot(
-            making,
-            graph,
-            index.members(),
-            collection=state.collection,
-            seq=state.view.seq,
-            last_chunk=int(slots.ids[graph.covered - 1]),
-            parameters=parameters,
-        )
-        publish(making, state.view.seq)
+        making.mkdir(parents=True)
+        content, graph = content_of(state)
+        graph.save(making / GRAPH_FILE)
+        seal(making, content, state.collection, parameters)
+        publish(making, content.seq)
     except (OSError, RuntimeError) as error:
-        log.warning("snapshot_failed", collection=state.collection.name, status=0, error=str(error))
+        log.warning("snapshot_failed", collection=state.collection.name, error=str(error))
         shutil.rmtree(making, ignore_errors=True)
     else:
-        log.info("snapshot_made", collection=state.collection.name, chunks=len(graph), seconds=0)
+        log.info("snapshot_made", collection=state.collection.name, chunks=content.elements, seconds=0)
+
+
+def save_filters(state: CollectionState, data: DataFolder) -> None:
+    """Save what filters ask, of a collection that is large enough for a graph, where it changed."""
+    if state.index.graph is None or state.fault or state.filters_seq == state.view.seq:
+        return
+    try:
+        keep_filters(state, data.index_folder(state.collection.id))
+    except OSError as error:
+        log.warning("filters_not_kept", collection=state.collection.name, error=str(error))
 
 
 def note_words(state: CollectionState) -> None:

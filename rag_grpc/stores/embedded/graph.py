@@ -32,9 +32,10 @@ from rag_grpc.stores.embedded.vector_file import Ids, Rows
 SPACES = {Metric.COSINE: "ip", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2"}
 """Rows are normalised before they come here, so that cosine is an inner product."""
 
-GROWTH = 1.5
+GROWTH = 1.25
+"""By which a full graph is made larger; a slot that stays empty costs some 45 bytes."""
 EMPTY_SLOTS = 1024
-"""Slots that a graph is made with beyond its rows; an empty one costs some 45 bytes."""
+"""Slots that a graph is made with beyond its rows."""
 
 LATELY_SECONDS = 0.25
 """Who asked so short a time ago asks again: the next search would find a long change under way, though
@@ -230,13 +231,16 @@ class Graph:
                 distances.append(near[0])
         return found, distances
 
-    def save(self, file: Path) -> int:
-        """Write the graph to `file` and return the size that it must have.
+    def save(self, file: Path) -> None:
+        """Write the graph to `file`.
 
         Holds the GIL, and hnswlib reports no error: the caller checks the size, and calls this in a process
         that does not serve, or does so no longer.
         """
         self._index.save_index(str(file))
+
+    def file_bytes(self) -> int:
+        """Return the size that a file of the graph must have. Only where nothing changes it meanwhile."""
         return int(self._index.index_file_size())
 
     def bytes_in_memory(self) -> int:

@@ -117,13 +117,13 @@ class Housekeeping:
         return True
 
     def _trim_log(self, connection: apsw.Connection, state: CollectionState, oldest: int) -> bool:
-        """Remove changes that all copies have: the words, the oldest kept snapshot, the live graph."""
+        """Remove changes that all copies have: the words and the kept filters."""
         collection = state.collection.id
         through = min(oldest, state.lexical.durable_seq)
         if (renewal := state.renewal_seq) is not None:
             through = min(renewal, through)
-        if state.snapshot_seq >= 0:
-            through = min(state.snapshot_seq, through)
+        if state.filters_seq >= 0:
+            through = min(state.filters_seq, through)
         rows = connection.execute(
             "SELECT seq FROM change WHERE collection = ? AND seq <= ? ORDER BY seq LIMIT ?",
             (collection, through, SLICE_CHUNKS),

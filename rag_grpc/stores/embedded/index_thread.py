@@ -151,6 +151,7 @@ class IndexThread:
             or state.lexical_fault
             or state.coming is not None
             or (self._compaction is not None and self._compaction.state is state)
+            or self._snapshots.is_due(state, self._row_seconds)
         )
 
     def _look_after(self, state: CollectionState) -> bool:

@@ -9,8 +9,10 @@ built again: slower, and as right.
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import apsw
 import numpy as np
@@ -26,9 +28,10 @@ from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
 from rag_grpc.stores.embedded.effects import Version
 from rag_grpc.stores.embedded.filter_index import FilterIndex
 from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.kept_filters import COLUMNS, FILE, FiltersUnusable, read_filters
 from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
 from rag_grpc.stores.embedded.migrations import first_id
-from rag_grpc.stores.embedded.snapshots import Manifest, SnapshotUnusable, load, remove, snapshots
+from rag_grpc.stores.embedded.snapshots import Manifest, SnapshotUnusable, load, remove, snapshots, verify
 
 log = structlog.get_logger(__name__)
 
@@ -59,9 +62,18 @@ class IndexLoader:
 
     def state(self, connection: apsw.Connection, row: CollectionRow, seq: int) -> CollectionState:
         """Load one collection as of `seq`, the last one committed. Raises StorageFull and apsw.Error."""
+        with VerifiedBeside(self._folder.index_folder(row.collection.id), row, self._parameters) as verified:
+            state = self._state(connection, row, seq)
+            self._adopt_snapshot(state, verified)
+        state.publish(seq, state.view.counts)
+        state.words_used()
+        return state
+
+    def _state(self, connection: apsw.Connection, row: CollectionRow, seq: int) -> CollectionState:
+        """Load all but the graph."""
         index = self.vectors(connection, row)
         counts = CollectionCounts(row.counters.documents, row.counters.chunks)
-        filters = self.filters(connection, row.collection)
+        filters, filters_seq = self._kept_or_made_filters(connection, row)
         try:
             lexical, fault = self._lexical.load_or_explain(connection, row, seq)
         except BaseException:
@@ -78,11 +90,21 @@ class IndexLoader:
             awake=self._awake,
             lexical_fault=fault,
         )
-        state.births = index.vectors.slots.length
-        self._adopt_snapshot(state)
-        state.publish(seq, counts)
-        state.words_used()
+        state.births, state.filters_seq = index.vectors.slots.length, filters_seq
         return state
+
+    def _kept_or_made_filters(
+        self, connection: apsw.Connection, row: CollectionRow
+    ) -> tuple[FilterIndex, int]:
+        """Return what filters ask, and as of which seq that lies on the disk, -1 where it does not."""
+        folder = self._folder.index_folder(row.collection.id)
+        try:
+            kept = read_filters(connection, row, self._codec, folder)
+        except FiltersUnusable as error:
+            log.warning("filters_refused", collection=row.collection.name, reason=str(error))
+            (folder / FILE).unlink(missing_ok=True)
+            kept = None
+        return kept or (self.filters(connection, row.collection), -1)
 
     def filters(self, connection: apsw.Connection, collection: Collection) -> FilterIndex:
         """Read what filters ask of the living documents. Raises NotReady and apsw.Error."""
@@ -90,8 +112,8 @@ class IndexLoader:
         behind, end = first_id(collection.id), first_id(collection.id + 1)
         while True:
             rows: Any = connection.execute(
-                "SELECT key, first_chunk, chunk_count, doc_id, title, create_time, update_time, metadata"
-                " FROM document WHERE key > ? AND key < ? AND dead IS NULL ORDER BY key LIMIT ?",
+                f"SELECT {COLUMNS} FROM document"  # noqa: S608  # constant
+                " WHERE key > ? AND key < ? AND dead IS NULL ORDER BY key LIMIT ?",
                 (behind, end, SLICE_ROWS),
             ).fetchall()
             if not rows:
@@ -135,12 +157,11 @@ class IndexLoader:
             vectors = vectors.reshape(len(rows), collection.dimension)[living]
             index.load(ids[living], contents[living], vectors)
 
-    def _adopt_snapshot(self, state: CollectionState) -> None:
+    def _adopt_snapshot(self, state: CollectionState, verified: VerifiedBeside) -> None:
         """Take the newest snapshot that can be trusted; remove the others."""
-        folder = self._folder.index_folder(state.collection.id)
-        for path in snapshots(folder):
+        for path in verified.paths:
             try:
-                manifest = self._adopt(state, path)
+                manifest = self._adopt(state, path, verified.manifest(path))
             except SnapshotUnusable as error:
                 log.warning("snapshot_refused", collection=state.collection.name, reason=str(error))
                 self._telemetry.event("snapshot_refused")
@@ -157,8 +178,29 @@ class IndexLoader:
             )
             return
 
-    def _adopt(self, state: CollectionState, path: Path) -> Manifest:
-        snapshot = load(path, state.collection, self._parameters, capacity=state.index.vectors.slots.length)
-        if not state.index.adopt(snapshot.graph, snapshot.members, snapshot.manifest.last_chunk):
+    def _adopt(self, state: CollectionState, path: Path, manifest: Manifest) -> Manifest:
+        snapshot = load(path, manifest, state.collection, capacity=state.index.vectors.slots.length)
+        if not state.index.adopt(snapshot.graph, snapshot.members, manifest.last_chunk):
             raise SnapshotUnusable("it lacks chunks that the database has")
-        return snapshot.manifest
+        return manifest
+
+
+class VerifiedBeside:
+    """Verifies the snapshots of a collection while its rows are read: hashing needs no GIL."""
+
+    def __init__(self, folder: Path, row: CollectionRow, parameters: IndexParameters) -> None:
+        self.paths = snapshots(folder)
+        self._verify = partial(verify, collection=row.collection, parameters=parameters)
+        self._pool = ThreadPoolExecutor(1, "verify")
+        self._manifests: dict[Path, Future[Manifest]] = {}
+
+    def __enter__(self) -> Self:
+        self._manifests = {path: self._pool.submit(self._verify, path) for path in self.paths}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def manifest(self, path: Path) -> Manifest:
+        """Wait for one of them. Raises SnapshotUnusable."""
+        return self._manifests[path].result()

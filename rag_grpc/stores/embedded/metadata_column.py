@@ -8,17 +8,22 @@ when it is empty, is made when the rows are more.
 from __future__ import annotations
 
 from array import array
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from rag_grpc.core.filters import Operator, Scalar, holds, instant_of
+from rag_grpc.core.filters import Instant, Operator, Scalar, holds, instant_of
 from rag_grpc.core.models import JsonValue
+from rag_grpc.stores.embedded.kept_parts import PartsIn, PartsOut
 from rag_grpc.stores.embedded.sorted_values import SortedValues
+from rag_grpc.stores.embedded.value_columns import NumberColumn, TextColumn
 
 FEW = 8
 """Up to so many rows, values are kept as they are, and compared one by one."""
+_EARLIEST = 10**12
+"""Seconds before 1970 that no timestamp with a year of four digits reaches."""
 
 
 class Values:
@@ -33,9 +38,9 @@ class Values:
     def __init__(self) -> None:
         self.true = BitMap()
         self.false = BitMap()
-        self.numbers = SortedValues("d")
-        self.texts = SortedValues()
-        self.instants = SortedValues()
+        self.numbers = SortedValues(partial(NumberColumn, "d"))
+        self.texts = SortedValues(TextColumn)
+        self.instants = SortedValues(TextColumn)
         self.stamps = BitMap()
         """Rows with a timestamp."""
 
@@ -45,7 +50,7 @@ class Values:
             self.texts.add(value, row)
             instant = instant_of(value) if value[-1:] in "zZ0123456789" else None
             if instant is not None:
-                self.instants.add(instant, row)
+                self.instants.add(_in_order(instant), row)
                 self.stamps.add(row)
         elif isinstance(value, bool):
             (self.true if value else self.false).add(row)
@@ -61,7 +66,7 @@ class Values:
         instant = instant_of(value)
         if instant is None:
             return self.texts.select(comparator, value)
-        by_time = self.instants.select(comparator, instant)
+        by_time = self.instants.select(comparator, _in_order(instant))
         if comparator is Operator.EQUAL:
             return by_time
         return by_time | (self.texts.select(comparator, value) - self.stamps)
@@ -75,6 +80,22 @@ class Values:
         fresh.instants = self.instants.renumbered(numbers)
         fresh.stamps = renumbered(self.stamps, numbers)
         return fresh
+
+    def write(self, out: PartsOut) -> None:
+        """Write all of it."""
+        for rows in (self.true, self.false, self.stamps):
+            out.rows(rows)
+        for values in (self.numbers, self.texts, self.instants):
+            values.write(out)
+
+    @classmethod
+    def read(cls, parts: PartsIn) -> Values:
+        """Read it."""
+        made = cls()
+        made.true, made.false, made.stamps = parts.rows(), parts.rows(), parts.rows()
+        for values in (made.numbers, made.texts, made.instants):
+            values.read(parts)
+        return made
 
 
 class ManyValues:
@@ -125,6 +146,23 @@ class ManyValues:
         fresh._values = None if self._values is None else self._values.renumbered(numbers)
         fresh._items = None if self._items is None else self._items.renumbered(numbers)
         return fresh
+
+    def write(self, out: PartsOut) -> None:
+        """Write all of it."""
+        out.rows(self.present)
+        out.rows(self._scalars)
+        for values in (self._values, self._items):
+            out.value(values is not None)
+            if values is not None:
+                values.write(out)
+
+    @classmethod
+    def read(cls, parts: PartsIn) -> ManyValues:
+        """Read it."""
+        made = cls()
+        made.present, made._scalars = parts.rows(), parts.rows()
+        made._values, made._items = (Values.read(parts) if parts.value() else None for _ in range(2))
+        return made
 
 
 class MetadataColumn:
@@ -179,6 +217,23 @@ class MetadataColumn:
             fresh._many = self._many.renumbered(numbers)
         return fresh
 
+    def write(self, out: PartsOut) -> None:
+        """Write all of it."""
+        out.value(None if self._many is not None else self._few)
+        if self._many is not None:
+            self._many.write(out)
+
+    @classmethod
+    def read(cls, parts: PartsIn) -> MetadataColumn:
+        """Read it."""
+        made = cls()
+        few = parts.value()
+        if few is None:
+            made._many = ManyValues.read(parts)
+        else:
+            made._few = [(value, row) for value, row in few]
+        return made
+
 
 def _comparable(value: JsonValue) -> JsonValue:
     """Leave out what no filter asks for under this key, and would be kept in memory for nothing."""
@@ -187,6 +242,12 @@ def _comparable(value: JsonValue) -> JsonValue:
     if isinstance(value, list):
         return [each for each in value if not isinstance(each, dict | list)]
     return value
+
+
+def _in_order(instant: Instant) -> str:
+    """Write a moment as a text that sorts as moments do."""
+    seconds, decimals = instant
+    return f"{seconds + _EARLIEST:014d}{decimals}"
 
 
 def _holds_one(found: JsonValue, value: Scalar) -> bool:

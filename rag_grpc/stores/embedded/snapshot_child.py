@@ -1,50 +1,67 @@
-"""The parent's side of making a snapshot: starts the child, and takes what it made."""
+"""A graph is saved by a child process that was forked off: it has the graph as it was at that moment.
+
+A process of its own, because hnswlib holds the GIL while it writes a graph, and the graph
+must not change meanwhile: in the server that would be a pause of seconds. Forked, and
+not started anew, because a new process would have to build the graph a second time:
+that took minutes for a million chunks that came while the server was busy, and a kill
+meanwhile cost the next start as many. A fork costs the page tables, ten milliseconds a
+gigabyte, and a copy of what changes until the child is done.
+
+A child of a process with many threads may do little. This one lets go of all files
+first (the data folder's lock among them), writes the one file, and ends without any
+tidying up; glibc sees to it that it can allocate memory. Checksums and manifest are
+made by a thread of the parent's.
+"""
 
 from __future__ import annotations
 
-import json
+import ctypes
+import os
 import shutil
-import subprocess
-import sys
-from dataclasses import asdict
+import signal
+import threading
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from typing import Final, NoReturn
 
 import structlog
 
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.folder import DataFolder
-from rag_grpc.stores.embedded.snapshot_maker import Order
-from rag_grpc.stores.embedded.snapshots import SnapshotUnusable, publish, read_manifest, snapshots
+from rag_grpc.stores.embedded.graph import Graph
+from rag_grpc.stores.embedded.snapshots import GRAPH_FILE, Content, Manifest, publish, seal
 
 log = structlog.get_logger(__name__)
+
+_PARENT_DEATH_SIGNAL: Final = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
+_MOST_FILES: Final = 1 << 20
 
 
 class SnapshotChild:
     """A child at work for one collection. All of it belongs to the index thread."""
 
     def __init__(self, state: CollectionState, folder: DataFolder, parameters: IndexParameters) -> None:
-        """Start the child for what is committed now. Raises OSError where no process can be started."""
+        """Fork a child for the graph as it is now. Raises OSError where there is no process or no room."""
         self.state = state
         self.side = state.side
         self.failed = False
+        self.seconds = 0.0
+        self._collection = state.collection
+        self._parameters = parameters
         self._began = monotonic()
-        self._births = state.births
-        index_folder = folder.index_folder(state.collection.id)
-        self._making = index_folder / f"making-{state.view.seq}"
+        self._births = state.births - state.index.tail
+        self._content, graph = content_of(state)
+        self._making = folder.index_folder(state.collection.id) / f"making-{self._content.seq}"
         shutil.rmtree(self._making, ignore_errors=True)
-        order = _order(state, folder, parameters, self._making, index_folder)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "rag_grpc.stores.embedded.snapshot_maker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        if self._process.stdin is not None:
-            # stdin stays open: the child ends when it closes, so it never outlives this process.
-            self._process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
-            self._process.stdin.flush()
+        self._making.mkdir(parents=True)
+        self._fault = ""
+        self._manifest: Manifest | None = None
+        self._sealing: threading.Thread | None = None
+        self._pid = _fork(graph, self._making / GRAPH_FILE)
 
     @property
     def obsolete(self) -> bool:
@@ -52,68 +69,96 @@ class SnapshotChild:
         return self.state.dropped or self.state.side != self.side
 
     def finished(self) -> bool:
-        """Whether the child has ended; then its snapshot was taken, or its failure logged."""
-        status = self._process.poll()
-        if status is None:
+        """Whether the snapshot is whole; then it was taken, or its failure logged."""
+        if self._sealing is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if not pid:
+                return False
+            self._pid = 0
+            if status:
+                self._fault = f"the child ended with status {os.waitstatus_to_exitcode(status)}"
+            self._sealing = threading.Thread(target=self._seal, name="snapshot", daemon=True)
+            self._sealing.start()
+        if self._sealing.is_alive():
             return False
-        _, errors = self._process.communicate()
-        collection = self.state.collection.name
-        if status != 0:
-            log.warning(
-                "snapshot_failed",
-                collection=collection,
-                status=status,
-                error=errors.decode(errors="replace")[-500:],
-            )
+        self.seconds = monotonic() - self._began
+        self.failed = self._manifest is None
+        if self._manifest is None:
+            log.warning("snapshot_failed", collection=self._collection.name, error=self._fault)
             shutil.rmtree(self._making, ignore_errors=True)
-            self.failed = True
-            return True
-        try:
-            manifest = read_manifest(self._making)
-            publish(self._making, manifest.seq)
-        except (OSError, SnapshotUnusable) as error:
-            log.warning("snapshot_failed", collection=collection, status=status, error=str(error))
-            shutil.rmtree(self._making, ignore_errors=True)
-            self.failed = True
             return True
         self.state.births -= self._births
-        self.state.snapshot_seq = manifest.seq
-        self.state.snapshot_time = manifest.made_at
+        self.state.snapshot_seq, self.state.snapshot_time = self._manifest.seq, self._manifest.made_at
         log.info(
             "snapshot_made",
-            collection=collection,
-            chunks=manifest.elements,
-            seconds=round(monotonic() - self._began, 1),
+            collection=self._collection.name,
+            chunks=self._manifest.elements,
+            seconds=round(self.seconds, 1),
         )
         return True
 
+    def _seal(self) -> None:
+        """Check and publish what the child wrote, in a thread of its own: it reads all of it."""
+        if self._fault:
+            return
+        try:
+            manifest = seal(self._making, self._content, self._collection, self._parameters)
+            publish(self._making, manifest.seq)
+        except OSError as error:
+            self._fault = str(error)
+        else:
+            self._manifest = manifest
+
     def stop(self) -> None:
         """End the child, and forget what it made."""
-        self._process.kill()
-        self._process.communicate()
+        if self._sealing is not None:
+            self._sealing.join()
+        if self._pid:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
         shutil.rmtree(self._making, ignore_errors=True)
 
 
-def _order(
-    state: CollectionState, folder: DataFolder, parameters: IndexParameters, making: Path, index_folder: Path
-) -> Order:
-    view = state.view
-    slots = view.dense.slots
-    older = snapshots(index_folder)
-    return Order(
-        database=str(folder.database),
-        making=str(making),
-        base=str(older[0]) if older else "",
-        collection_id=state.collection.id,
-        uid=state.collection.uid,
-        embedder_fingerprint=view.side.fingerprint,
-        table=view.side.table,
-        dimension=slots.rows.shape[1],
-        metric=state.collection.metric.value,
-        m=parameters.m,
-        ef_construction=parameters.ef_construction,
-        seq=view.seq,
-        last_chunk=int(slots.ids[slots.length - 1]),
-        rows=view.counts.chunks,
-        dead_share=parameters.compact_dead_share,
-    )
+def content_of(state: CollectionState) -> tuple[Content, Graph]:
+    """Mark the dead that no view wants, and say what the graph then holds. Raises OSError in doubt.
+
+    In the thread that changes the graph, so that nothing changes it before the caller has it written.
+    """
+    seq = state.view.seq
+    index, graph = state.index, state.index.graph
+    if graph is None:
+        raise OSError("there is no graph")
+    index.advance(state.oldest_seq(), 0)
+    slots, members = index.vectors.slots, index.members()
+    if not graph.covered or len(members) != graph.unmarked:
+        raise OSError(f"{len(members)} chunks should be in the graph, and {graph.unmarked} are")
+    last = int(slots.ids[graph.covered - 1])
+    return Content(seq, last, members, len(graph), graph.marked, graph.file_bytes()), graph
+
+
+def _fork(graph: Graph, file: Path) -> int:
+    parent = os.getpid()
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    with warnings.catch_warnings():
+        # Python warns of locks that other threads hold; see the module for what the child does of it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if not pid:
+        _write(graph, file, parent, prctl)
+    return pid
+
+
+def _write(graph: Graph, file: Path, parent: int, prctl: ctypes._NamedFuncPointer | None) -> NoReturn:
+    """What the child does, and all that it does."""
+    status = 1
+    try:
+        os.closerange(0, _MOST_FILES)
+        if prctl is not None:
+            prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        # The parent may have died before that was said.
+        if os.getppid() == parent:
+            graph.save(file)
+            status = 0
+    finally:
+        os._exit(status)

@@ -11,6 +11,7 @@ import structlog
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.kept_filters import keep_filters
 from rag_grpc.stores.embedded.memory import available_bytes
 from rag_grpc.stores.embedded.snapshot_child import SnapshotChild
 
@@ -18,7 +19,9 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 30.0
 MEMORY_FACTOR: Final = 1.2
-"""Of a graph's own bytes, which must be free for a second one of it."""
+"""Of a graph's own bytes, which must be free: what changes while the child writes is copied, all at worst."""
+REST: Final = 2.0
+"""For so many times as long as a snapshot took none is begun: each writes the whole graph to the disk."""
 
 
 class SnapshotKeeper:
@@ -58,22 +61,27 @@ class SnapshotKeeper:
         """
         if self._child is not None:
             if self._child.finished():
-                if self._child.failed:
-                    self._not_before = monotonic() + RETRY_SECONDS
+                rest = RETRY_SECONDS if self._child.failed else self._child.seconds * REST
+                self._not_before = monotonic() + rest
                 self._child = None
             return
         if busy or monotonic() < self._not_before:
             return
         for state in states:
-            if state.births * row_seconds >= self._snapshot_seconds and self._fits(state):
+            if self.is_due(state, row_seconds) and self._fits(state):
                 self._begin(state)
                 return
 
+    def is_due(self, state: CollectionState, row_seconds: float) -> bool:
+        """Say whether a collection wants one, now or as soon as it can be."""
+        return state.index.graph is not None and state.births * row_seconds >= self._snapshot_seconds
+
     def _begin(self, state: CollectionState) -> None:
         try:
+            keep_filters(state, self._folder.index_folder(state.collection.id))
             self._child = SnapshotChild(state, self._folder, self._parameters)
         except OSError as error:
-            log.warning("snapshot_failed", collection=state.collection.name, status=-1, error=str(error))
+            log.warning("snapshot_failed", collection=state.collection.name, error=str(error))
             self._not_before = monotonic() + RETRY_SECONDS
 
     def _fits(self, state: CollectionState) -> bool:

@@ -71,54 +71,53 @@ class Snapshot:
     members: Ids
 
 
-def write_snapshot(
-    making: Path,
-    graph: Graph,
-    members: Ids,
-    *,
-    collection: Collection,
-    seq: int,
-    last_chunk: int,
-    parameters: IndexParameters,
-) -> Manifest:
-    """Write a snapshot into the new folder `making` and sync it. Raises OSError where it is not whole.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a graph holds at one moment, to be noted beside its file.
 
-    Blocks, and holds the GIL while the graph is written.
+    `members` are its chunks that are not marked dead, rising; `size` is that which the file must have.
     """
-    making.mkdir(parents=True)
-    size = _write_graph(graph, making / GRAPH_FILE)
-    np.save(making / MEMBERS_FILE, members)
+
+    seq: int
+    last_chunk: int
+    members: Ids
+    elements: int
+    marked: int
+    size: int
+
+
+def seal(making: Path, content: Content, collection: Collection, parameters: IndexParameters) -> Manifest:
+    """Make a snapshot of the folder `making`, in which a graph was written, and sync it.
+
+    Raises OSError where the graph's file is not whole. Blocks.
+    """
+    file = making / GRAPH_FILE
+    written = file.stat().st_size if file.exists() else -1
+    if written != content.size:
+        raise OSError(f"the graph's file has {written} bytes instead of {content.size}: is the disk full?")
+    np.save(making / MEMBERS_FILE, content.members)
     manifest = Manifest(
         format=FORMAT,
         collection_uid=collection.uid,
         embedder_fingerprint=collection.embedder_fingerprint,
-        seq=seq,
-        last_chunk=last_chunk,
+        seq=content.seq,
+        last_chunk=content.last_chunk,
         dimension=collection.dimension,
         metric=collection.metric.value,
         m=parameters.m,
         ef_construction=parameters.ef_construction,
-        elements=len(graph),
-        marked=graph.marked,
-        graph_bytes=size,
+        elements=content.elements,
+        marked=content.marked,
+        graph_bytes=content.size,
         graph_sha256=_sha256(making / GRAPH_FILE),
         members_sha256=_sha256(making / MEMBERS_FILE),
         made_at=time.time_ns(),
     )
     (making / MANIFEST_FILE).write_text(_with_checksum(manifest))
-    for file in (GRAPH_FILE, MEMBERS_FILE, MANIFEST_FILE):
-        sync(making / file)
+    for name in (GRAPH_FILE, MEMBERS_FILE, MANIFEST_FILE):
+        sync(making / name)
     sync(making)
     return manifest
-
-
-def _write_graph(graph: Graph, file: Path) -> int:
-    """Save the graph and return its size. Raises OSError where the file is not of that size."""
-    size = graph.save(file)
-    written = file.stat().st_size if file.exists() else -1
-    if written != size:
-        raise OSError(f"the graph's file has {written} bytes instead of {size}: is the disk full?")
-    return size
 
 
 def publish(making: Path, seq: int) -> Path:
@@ -167,8 +166,8 @@ def _with_checksum(manifest: Manifest) -> str:
     )
 
 
-def load(snapshot: Path, collection: Collection, parameters: IndexParameters, *, capacity: int) -> Snapshot:
-    """Verify a snapshot and load it into a new graph. Raises SnapshotUnusable."""
+def verify(snapshot: Path, collection: Collection, parameters: IndexParameters) -> Manifest:
+    """Read all of a snapshot and compare it with its manifest. Raises SnapshotUnusable."""
     manifest = read_manifest(snapshot)
     wanted = (FORMAT, collection.uid, collection.dimension, collection.metric.value)
     if (manifest.format, manifest.collection_uid, manifest.dimension, manifest.metric) != wanted:
@@ -183,12 +182,20 @@ def load(snapshot: Path, collection: Collection, parameters: IndexParameters, *,
         for file, expected in ((GRAPH_FILE, manifest.graph_sha256), (MEMBERS_FILE, manifest.members_sha256)):
             if _sha256(snapshot / file) != expected:
                 raise SnapshotUnusable(f"{file} has another checksum")
+    except OSError as error:
+        raise SnapshotUnusable(str(error)) from error
+    return manifest
+
+
+def load(snapshot: Path, manifest: Manifest, collection: Collection, *, capacity: int) -> Snapshot:
+    """Load a snapshot that was verified into a new graph. Raises SnapshotUnusable."""
+    try:
         members: Ids = np.load(snapshot / MEMBERS_FILE, allow_pickle=False)
         graph = Graph(
             dimension=collection.dimension,
             metric=collection.metric,
-            m=parameters.m,
-            ef_construction=parameters.ef_construction,
+            m=manifest.m,
+            ef_construction=manifest.ef_construction,
             capacity=max(capacity, manifest.elements),
             file=snapshot / GRAPH_FILE,
         )

@@ -1,8 +1,8 @@
 """The values that one key has over all documents, sorted, with the row of each.
 
 One structure answers = and the orders alike: two bisections give a slice of rows, which
-becomes a bitmap. It takes eight bytes a number or a reference, and four a row, whether
-a key has two values or a million; a bitmap for each value would take hundreds of bytes
+becomes a bitmap. It takes four bytes a row beside what a column of values takes, whether
+a key has two of them or a million; a bitmap for each value would take hundreds of bytes
 for each of the million. For the few values that are asked for again and again the
 bitmaps are kept.
 
@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import operator
 from array import array
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Callable, MutableSequence, Sequence
-from itertools import compress
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from rag_grpc.core.filters import Operator
+from rag_grpc.stores.embedded.kept_parts import PartsIn, PartsOut
+from rag_grpc.stores.embedded.value_columns import Column, Key
 
 TAIL_ROWS = 256
 TAIL_SHARE = 8
@@ -39,30 +38,29 @@ _HOLDS: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.AT_LEAST: operator.ge,
 }
 
+C = TypeVar("C", bound=Column)
 
-class SortedValues:
+
+class SortedValues(Generic[C]):
     """Values of one type with their rows. Not safe to use from two threads at once: the index has a lock."""
 
-    __slots__ = ("_kept", "_rows", "_tail", "_tail_rows", "_typecode", "_values")
+    __slots__ = ("_kept", "_new_column", "_rows", "_tail", "_tail_rows", "_values")
 
-    def __init__(self, typecode: str = "") -> None:
-        """Begin empty. `typecode` is array.array's for numbers; without one values are any objects."""
-        self._typecode = typecode
-        self._values: MutableSequence[Any] = self._sequence()
+    def __init__(self, new_column: Callable[[], C]) -> None:
+        """Begin empty; `new_column` makes what values of this type are kept in."""
+        self._new_column = new_column
+        self._values = new_column()
         self._rows = array("I")
-        self._tail: MutableSequence[Any] = self._sequence()
+        self._tail = new_column()
         self._tail_rows = array("I")
         self._kept: dict[tuple[Operator, object], BitMap] = {}
-
-    def _sequence(self) -> MutableSequence[Any]:
-        return array(self._typecode) if self._typecode else []
 
     def add(self, value: object, row: int) -> None:
         """Note that a row has a value."""
         self._tail.append(value)
         self._tail_rows.append(row)
 
-    def select(self, comparator: Operator, value: Any, key: Callable[[Any], Any] | None = None) -> BitMap:
+    def select(self, comparator: Operator, value: Any, key: Key | None = None) -> BitMap:
         """Return the rows whose values compare so.
 
         `key`, which keeps their order, is applied to the values first. UNEQUAL is not answered here: it
@@ -71,32 +69,33 @@ class SortedValues:
         if len(self._tail) > max(TAIL_ROWS, len(self._values) // TAIL_SHARE):
             self._sort_in()
         rows = self._from_sorted(comparator, value, key)
-        if not self._tail:
+        if not len(self._tail):
             return rows
         holds = _HOLDS[comparator]
-        tail = self._tail if key is None else map(key, self._tail)
-        found = array("I", compress(self._tail_rows, (holds(each, value) for each in tail)))
-        return rows | BitMap(found) if found else rows
+        if key is None:
+            found = self._tail.holding(lambda each: holds(each, value))
+        else:
+            found = self._tail.holding(lambda each: holds(key(each), value))
+        if not found.any():
+            return rows
+        return rows | BitMap(_array(np.frombuffer(self._tail_rows.tobytes(), np.uint32)[found]))
 
-    def _from_sorted(self, comparator: Operator, value: Any, key: Callable[[Any], Any] | None) -> BitMap:
+    def _from_sorted(self, comparator: Operator, value: Any, key: Key | None) -> BitMap:
         kept = self._kept.get((comparator, value)) if key is None else None
         if kept is not None:
             return kept
         begin, end = 0, len(self._values)
         match comparator:
             case Operator.EQUAL:
-                begin, end = (
-                    bisect_left(self._values, value, key=key),
-                    bisect_right(self._values, value, key=key),
-                )
+                begin, end = self._values.left(value, key), self._values.right(value, key)
             case Operator.LESS:
-                end = bisect_left(self._values, value, key=key)
+                end = self._values.left(value, key)
             case Operator.AT_MOST:
-                end = bisect_right(self._values, value, key=key)
+                end = self._values.right(value, key)
             case Operator.GREATER:
-                begin = bisect_right(self._values, value, key=key)
+                begin = self._values.right(value, key)
             case _:
-                begin = bisect_left(self._values, value, key=key)
+                begin = self._values.left(value, key)
         rows = BitMap(self._rows[begin:end])
         if key is None:
             if len(self._kept) >= KEPT_BITMAPS:
@@ -105,49 +104,38 @@ class SortedValues:
         return rows
 
     def _sort_in(self) -> None:
-        values = self._values + self._tail  # type: ignore[operator]  # two lists, or two arrays of one type
         rows = np.frombuffer((self._rows + self._tail_rows).tobytes(), np.uint32)
-        if self._typecode:
-            numbers = np.frombuffer(values.tobytes(), np.dtype(self._typecode))
-            order = np.argsort(numbers, kind="stable")
-            self._values = _array(self._typecode, numbers[order])
-            self._rows = _array("I", rows[order])
-        else:
-            self._values, self._rows = _grouped(values, rows.tolist())
-        self._tail, self._tail_rows = self._sequence(), array("I")
+        self._values, order = self._values.sorted_with(self._tail)
+        self._rows = _array(rows[order])
+        self._tail, self._tail_rows = self._new_column(), array("I")
         self._kept.clear()
 
-    def renumbered(self, numbers: NDArray[np.int64]) -> SortedValues:
+    def renumbered(self, numbers: NDArray[np.int64]) -> SortedValues[C]:
         """Return the same with other row numbers: `numbers` by the old ones, -1 for rows that are gone."""
-        fresh: SortedValues = SortedValues(self._typecode)
+        fresh = SortedValues(self._new_column)
         self._sort_in()
         rows = numbers[np.frombuffer(self._rows.tobytes(), np.uint32)]
         living = rows >= 0
-        fresh._values = self._sequence()
-        fresh._values.extend(compress(self._values, living.tolist()))
-        fresh._rows = _array("I", rows[living].astype(np.uint32))
+        fresh._values = self._values.chosen(living)
+        fresh._rows = _array(rows[living].astype(np.uint32))
         return fresh
 
+    def write(self, out: PartsOut) -> None:
+        """Write all of it."""
+        self._values.write(out)
+        out.numbers(self._rows)
+        self._tail.write(out)
+        out.numbers(self._tail_rows)
 
-def _array(typecode: str, numbers: NDArray[Any]) -> array[Any]:
-    made = array(typecode)
+    def read(self, parts: PartsIn) -> None:
+        """Read it into this one, which is empty."""
+        self._values.read(parts)
+        self._rows = parts.numbers("I")
+        self._tail.read(parts)
+        self._tail_rows = parts.numbers("I")
+
+
+def _array(numbers: NDArray[Any]) -> array[Any]:
+    made = array("I")
     made.frombytes(numbers.tobytes())
     return made
-
-
-def _grouped(values: Sequence[Any], rows: Sequence[int]) -> tuple[list[Any], array[int]]:
-    """Sort values with their rows; equal values become one object: "en" a million times is one text.
-
-    Value by value, because most texts come often, and because the one step that holds Python up, the
-    sort, is then as short as it can be.
-    """
-    groups: dict[Any, list[int]] = defaultdict(list)
-    for value, row in zip(values, rows, strict=True):
-        groups[value].append(row)
-    sorted_values: list[Any] = []
-    sorted_rows = array("I")
-    for value in sorted(groups):
-        group = groups[value]
-        sorted_values += [value] * len(group)
-        sorted_rows.extend(group)
-    return sorted_values, sorted_rows
