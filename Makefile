@@ -110,6 +110,7 @@ bench-full: $(DEV_READY) bench-peers ## measure everything, the peers too (long)
 	@$(PY) -m benchmarks.searching_while_ingesting
 	@$(PY) -m benchmarks.many_collections
 	@$(PY) -m benchmarks.idle
+	@$(PY) -m benchmarks.growth --json .benchmarks/growth.json --plots .benchmarks/plots
 
 # The peers have an environment of their own, with some gigabytes of packages; see docs/performance.md.
 .PHONY: bench-peers

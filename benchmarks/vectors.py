@@ -22,11 +22,11 @@ class Vectors:
 def clustered(count: int, dimension: int = 384, queries: int = 1000) -> Vectors:
     """Make vectors around 100 random unit centres, with Gaussian noise of norm about 1, normalised."""
     random = np.random.default_rng(0)
-    centres = _unit(random.normal(size=(100, dimension)))
+    centres = unit(random.normal(size=(100, dimension)))
 
     def draw(rows: int) -> Rows:
         noise = random.normal(size=(rows, dimension)) / np.sqrt(dimension)
-        return _unit(centres[random.integers(0, 100, rows)] + noise)
+        return unit(centres[random.integers(0, 100, rows)] + noise)
 
     base, asked = draw(count), draw(queries)
     truth = np.vstack([_best(part @ base.T) for part in np.array_split(asked, 10)])
@@ -43,5 +43,6 @@ def _best(scores: Rows) -> Rows:
     return np.sort(best, axis=1)[:, ::-1]
 
 
-def _unit(rows: NDArray[np.float64]) -> Rows:
+def unit(rows: NDArray[np.float64]) -> Rows:
+    """Scale rows to length one."""
     return np.ascontiguousarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
