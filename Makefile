@@ -101,6 +101,7 @@ proto-breaking: $(DEV_READY) ## fail where callers of the last release would bre
 .PHONY: bench
 bench: $(DEV_READY) ## measure what the project promises, as ratios to hnswlib alone
 	@$(PY) -m benchmarks $(ARGS)
+	@$(PY) -m benchmarks.texts
 
 .PHONY: bench-full
 bench-full: $(DEV_READY) bench-peers ## measure everything, the peers too (long)
