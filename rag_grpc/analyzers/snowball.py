@@ -21,7 +21,7 @@ from typing import Final
 import Stemmer  # type: ignore[import-not-found]  # it ships no annotations
 import tantivy
 
-from rag_grpc.core.analysis import VERSION, Token, runs, simple_pairs, words
+from rag_grpc.core.analysis import LONGEST_WORD, VERSION, Token, runs, simple_pairs, words
 
 ALGORITHMS: Final = {
     "ar": "arabic",
@@ -74,6 +74,9 @@ _ENGLISH_ENDINGS: Final = re.compile(r"['\u2019](?<=\w.)(?:s|t|re|ve|ll|d|m)(?!\
 # most come again, and a text is taken apart by one expression and a look-up a word.
 _STRETCHES: Final = re.compile("[0-9A-Za-z\\x80-\\U0010ffff]+")
 
+_BLANKED: Final = {code: " " for code in range(128) if not chr(code).isalnum()}
+"""What is no word of an ASCII text, for str.translate."""
+
 CACHED_WORDS: Final = 100_000
 """For each language, some 10 MB: a text is mostly words that came before."""
 CACHED_LENGTH: Final = 32
@@ -95,6 +98,10 @@ class SnowballAnalyzer:
         """Take a text apart into terms."""
         return self._language(language).terms(text)
 
+    def joined(self, text: str, language: str) -> str:
+        """Take a text apart into terms with white space between them."""
+        return self._language(language).joined(text)
+
     def tokens(self, text: str, language: str) -> list[Token]:
         """Take a text apart into terms, and say where each stands."""
         return self._language(language).tokens(text)
@@ -115,6 +122,7 @@ class _Language:
     def __init__(self, language: str) -> None:
         self._english = language == "en"
         self._turkish = language == "tr"
+        self._stands = language not in ALGORITHMS
         self._words = _Words(language)
         self._pieces = lru_cache(CACHED_WORDS)(self._words.tokens)
 
@@ -123,6 +131,16 @@ class _Language:
         if text.isascii():
             text = text.lower()
         return list(chain.from_iterable(map(self._words.__getitem__, _STRETCHES.findall(text))))
+
+    def joined(self, text: str) -> str:
+        if self._stands and text.isascii():
+            # Words as they stand: an eighth of the time of a look-up for each. None is cut, unless it is so
+            # long that it fills one of these pieces.
+            blanked = text.lower().translate(_BLANKED)
+            pieces = range(0, len(blanked), LONGEST_WORD // 2)
+            if not any(blanked[begin : begin + LONGEST_WORD // 2].isalnum() for begin in pieces):
+                return blanked
+        return " ".join(self.terms(text))
 
     def tokens(self, text: str) -> list[Token]:
         text = self._prepared(text)

@@ -67,6 +67,9 @@ class Analyzer(Protocol):
         Blocks, for some 0.2 ms a thousand characters; called in any thread, several at once. Takes any text.
         """
 
+    def joined(self, text: str, language: str) -> str:
+        """Take a text apart likewise: the same terms with white space between them, in one text."""
+
     def tokens(self, text: str, language: str) -> list[Token]:
         """Take a text apart likewise: the same terms, each with the place in `text` that it came from.
 
@@ -82,6 +85,10 @@ class PlainAnalyzer:
     def terms(self, text: str, language: str) -> list[str]:
         """Take a text apart into terms."""
         return [each.term for each in self.tokens(text, language)]
+
+    def joined(self, text: str, language: str) -> str:
+        """Take a text apart into terms with spaces between them."""
+        return " ".join(self.terms(text, language))
 
     def tokens(self, text: str, language: str) -> list[Token]:  # noqa: ARG002 - there is none
         """Take a text apart into terms, and say where each stands."""

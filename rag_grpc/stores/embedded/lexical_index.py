@@ -264,7 +264,7 @@ class LexicalIndex:
                 continue
             text = embedding_text(each.title, each.headings, each.text, without_context)
             document = tantivy.Document()
-            document.add_text(WORDS, " ".join(self._analyzer.terms(text, self.collection.language)))
+            document.add_text(WORDS, self._analyzer.joined(text, self.collection.language))
             document.add_integer(CHUNK, each.chunk)
             document.add_integer(CONTENT, each.content)
             writer.add_document(document)

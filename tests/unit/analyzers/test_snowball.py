@@ -54,6 +54,16 @@ def test_any_text_without_a_language_has_the_plain_tokens(any_text: str, ascii_t
         assert ANALYZER.terms(text, "") == PlainAnalyzer().terms(text, "")
 
 
+@given(
+    st.text(alphabet="aB1 .-\n\0é")
+    | st.sampled_from(["x" * 101, f"a{'y' * 260}.b", "z" * 100 + " " + "z" * 49])
+)
+def test_joined_are_the_terms(text: str) -> None:
+    analyzer = SnowballAnalyzer()
+    for language in ("", "en", "xx"):
+        assert analyzer.joined(text, language).split() == analyzer.terms(text, language)
+
+
 def test_every_language_is_there_and_its_stop_words_are_known_or_not() -> None:
     for language, algorithm in ALGORITHMS.items():
         assert ANALYZER.terms("Wort 12", language)[-1] == "12"

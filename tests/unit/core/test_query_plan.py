@@ -34,6 +34,9 @@ class SpaceAnalyzer:
     def terms(self, text: str, language: str) -> list[str]:
         return [each.term for each in self.tokens(text, language)]
 
+    def joined(self, text: str, language: str) -> str:
+        return " ".join(self.terms(text, language))
+
     def tokens(self, text: str, language: str) -> list[Token]:
         del language
         return [Token(word, 0, 0) for word in text.split() if word != "the"]
