@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,8 +42,7 @@ class IndexParameters:
     compact_from: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Born:
+class Born(NamedTuple):
     """Chunks that a write made: ids from `first_chunk` on, `vectors` (n, dimension) as they were given."""
 
     content: int

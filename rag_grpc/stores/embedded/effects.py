@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rag_grpc.core.models import PreparedDocument
+from rag_grpc.core.models import MetadataDict, PreparedDocument
 from rag_grpc.stores.embedded.dense_index import Born, Died
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(NamedTuple):
     """What a collection's row counts: the next ids to give out, and what lives."""
 
     next_document: int
@@ -20,7 +19,10 @@ class Counters:
 
 
 class Version(NamedTuple):
-    """A version of a document, as filters see it; `content` is the key of its row. Times in nanoseconds."""
+    """A version of a document, as filters see it; `content` is the key of its row. Times in nanoseconds.
+
+    `metadata` is what is packed beside it, where that is known.
+    """
 
     content: int
     first_chunk: int
@@ -30,10 +32,10 @@ class Version(NamedTuple):
     create_time: int
     update_time: int
     packed_metadata: bytes
+    metadata: MetadataDict | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A content that came, whose chunks have ids from `first_chunk` on."""
 
     content: int

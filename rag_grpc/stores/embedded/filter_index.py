@@ -78,7 +78,10 @@ class FilterIndex:
 
     def apply(self, versions: Sequence[Version], died: Sequence[Died]) -> None:
         """Take in new versions, in their order, and then the contents that died."""
-        unpacked = [self._codec.unpack(version.packed_metadata) for version in versions]
+        unpacked = [
+            self._codec.unpack(version.packed_metadata) if version.metadata is None else version.metadata
+            for version in versions
+        ]
         with self.lock:
             live = self._live.copy()
             for version, metadata in zip(versions, unpacked, strict=True):

@@ -143,11 +143,13 @@ class GroupCommit:
             transaction = Transaction(
                 self.connection, self._codec, seq=self.seq, counters=self.counters, sides=self.sides
             )
+            transaction.look_up(group)
             for write in group:
                 try:
                     results.append(transaction.apply(write))
                 except RagError as error:
                     results.append(error)
+            transaction.insert()
         except apsw.Error:
             self.rollback()
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +34,31 @@ class StoredRow:
         )
 
 
+_COLUMNS = (
+    "doc_id, key, content_revision, first_chunk, create_time, title, metadata,"
+    " revision, content_hash, embedding_key, chunk_count"
+)
+
+
+def read_all_stored(connection: apsw.Connection, collection: int, doc_ids: Sequence[str]) -> list[StoredRow]:
+    """Read the living documents among these ids."""
+    rows: Any = connection.execute(
+        f"SELECT {_COLUMNS} FROM document WHERE collection = ? AND dead IS NULL"  # noqa: S608  # constants
+        " AND doc_id IN (SELECT value FROM json_each(?))",
+        (collection, json.dumps(doc_ids, ensure_ascii=False)),
+    )
+    return [_stored(row) for row in rows]
+
+
 def read_stored(connection: apsw.Connection, collection: int, doc_id: str) -> StoredRow | None:
     """Read the living document of an id."""
     row: Any = connection.execute(
-        "SELECT key, content_revision, first_chunk, create_time, title, metadata,"
-        " revision, content_hash, embedding_key, chunk_count"
-        " FROM document WHERE collection = ? AND doc_id = ? AND dead IS NULL",
+        f"SELECT {_COLUMNS} FROM document"  # noqa: S608  # constants
+        " WHERE collection = ? AND doc_id = ? AND dead IS NULL",
         (collection, doc_id),
     ).fetchone()
-    if row is None:
-        return None
-    return StoredRow(doc_id, row[0], row[1], row[2], row[3], row[4], row[5], StoredVersion(*row[6:]))
+    return None if row is None else _stored(row)
+
+
+def _stored(row: Any) -> StoredRow:
+    return StoredRow(row[0], row[1], row[2], row[3], row[4], row[5], row[6], StoredVersion(*row[7:]))

@@ -12,8 +12,7 @@ over all collections, and survives deletion and restart with the counter's row.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import apsw
 
@@ -45,9 +44,9 @@ from rag_grpc.core.ports import MetadataCodec
 from rag_grpc.stores.embedded.dense_index import Born, Died
 from rag_grpc.stores.embedded.effects import Counters, Effects, Stored, Version
 from rag_grpc.stores.embedded.migrations import first_id
-from rag_grpc.stores.embedded.new_rows import NewContent, insert_chunks, insert_document
+from rag_grpc.stores.embedded.new_rows import NewContent, NewRows
 from rag_grpc.stores.embedded.side import Side
-from rag_grpc.stores.embedded.stored_row import StoredRow, read_stored
+from rag_grpc.stores.embedded.stored_row import StoredRow, read_all_stored, read_stored
 
 
 class Transaction:
@@ -69,7 +68,24 @@ class Transaction:
         self._sides = sides
         self._connection = connection
         self._codec = codec
+        self._new = NewRows()
+        self._found: dict[tuple[int, str], StoredRow | None] = {}
         connection.execute("BEGIN IMMEDIATE")
+
+    def look_up(self, writes: Sequence[Write]) -> None:
+        """Read what is stored of the documents that are put, at once. Before the first write is applied."""
+        ids: dict[int, list[str]] = {}
+        for write in writes:
+            if isinstance(write, PutDocument):
+                ids.setdefault(write.collection.id, []).append(write.document.doc_id)
+        for collection, doc_ids in ids.items():
+            self._found.update(((collection, doc_id), None) for doc_id in doc_ids)
+            for stored in read_all_stored(self._connection, collection, doc_ids):
+                self._found[collection, stored.doc_id] = stored
+
+    def insert(self) -> None:
+        """Insert the rows that wait. Before `commit`. Raises apsw.Error."""
+        self._new.insert(self._connection)
 
     def commit(self) -> None:
         """Write the counters and commit. Raises apsw.Error; then nothing counts as done."""
@@ -96,6 +112,8 @@ class Transaction:
         match write:
             case PutDocument():
                 return self._put(write)
+        self.insert()
+        match write:
             case PatchMetadata():
                 return self._patch(write)
             case DeleteRefs():
@@ -117,6 +135,7 @@ class Transaction:
             return PutOutcome(IngestStatus.UNCHANGED, stored.version.revision, stored.version.chunk_count)
         self.seq += 1
         if stored is not None and action is PutAction.DESCRIBE:
+            self.insert()
             self._describe(collection, stored, document.packed_metadata, document.content_hash)
             self._connection.execute(
                 "UPDATE document_text SET text = ?1 WHERE key = ?2 AND text <> ?1",
@@ -197,6 +216,11 @@ class Transaction:
     # -- rows
 
     def _stored(self, collection: int, doc_id: str) -> StoredRow | None:
+        # What was read at the beginning holds until the first write that asks for the document.
+        if (collection, doc_id) in self._found:
+            return self._found.pop((collection, doc_id))
+        if self._new.holds(collection, doc_id):
+            self.insert()
         return read_stored(self._connection, collection, doc_id)
 
     def _store(self, collection: int, document: PreparedDocument, create_time: int | None) -> None:
@@ -210,19 +234,16 @@ class Transaction:
         now = time.time_ns()
         created = now if create_time is None else create_time
         place = NewContent(collection, content, first_chunk, self.seq)
-        insert_document(self._connection, place, document, created=created, now=now)
-        insert_chunks(self._connection, place, document, self._sides[collection].table)
-        self._log(collection, "born", content, first_chunk, count)
+        self._new.add(place, document, self._sides[collection].number, created=created, now=now)
         effects.born.append(Born(content, first_chunk, document.vectors))
         effects.stored.append(Stored(content, first_chunk, document))
-        about = (document.doc_id, document.title, created, now, document.packed_metadata)
+        about = (document.doc_id, document.title, created, now, document.packed_metadata, document.metadata)
         effects.versions.append(Version(content, first_chunk, count, *about))
-        effects.counters = replace(
-            counters,
-            next_document=counters.next_document + 1,
-            next_chunk=counters.next_chunk + count,
-            documents=counters.documents + 1,
-            chunks=counters.chunks + count,
+        effects.counters = Counters(
+            counters.next_document + 1,
+            counters.next_chunk + count,
+            counters.documents + 1,
+            counters.chunks + count,
         )
 
     def _bury(self, collection: int, stored: StoredRow) -> None:
@@ -234,7 +255,7 @@ class Transaction:
         effects.died.append(Died(stored.first_chunk, count, self.seq))
         effects.buried.append(stored.key)
         counters = effects.counters
-        effects.counters = replace(counters, documents=counters.documents - 1, chunks=counters.chunks - count)
+        effects.counters = counters._replace(documents=counters.documents - 1, chunks=counters.chunks - count)
 
     def _describe(self, collection: int, stored: StoredRow, metadata: bytes, hashed: bytes) -> None:
         """Give a content another version, and keep the old one for those who still look at it."""
