@@ -16,7 +16,7 @@ from benchmarks.peers.measuring import Measuring, save_vectors
 from benchmarks.peers.servers import KINDS, OWN, available
 from benchmarks.vectors import clustered
 
-BATCHES = ((100, 4), (200, 4), (1000, 1), (1000, 4), (5000, 1), (5000, 2), (20_000, 1))
+BATCHES = ((200, 4), (1000, 1), (1000, 4), (5000, 1), (5000, 2))
 
 
 def main() -> None:
