@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 TOLERANCE = 0.005
+ROUNDING = 1e-9
 LEAST, MOST = 10, 800
 FINENESS = 12
 """Efforts that differ by less than a twelfth are the same: each look costs a thousand queries."""
@@ -37,7 +38,7 @@ def match(
             measured[effort] = recall_at(effort)
         return measured[effort]
 
-    enough = target - TOLERANCE
+    enough = target - TOLERANCE - ROUNDING
     below, above = _bracket(measured, enough)
     while above - below > max(1, below // FINENESS):
         middle = (below + above) // 2
@@ -47,7 +48,7 @@ def match(
             below = middle
     if recall(above) < enough:
         above = MOST
-    return Match(above, recall(above), abs(recall(above) - target) <= TOLERANCE)
+    return Match(above, recall(above), abs(recall(above) - target) <= TOLERANCE + ROUNDING)
 
 
 def _bracket(measured: Mapping[int, float], enough: float) -> tuple[int, int]:

@@ -58,10 +58,10 @@ class Measuring:
             self._each(self._rest)
             for _ in range(rounds):
                 self._each(self._round)
-            yield "rounds"
+                yield "round"
             for in_flight in LOADS:
                 self._each(self._load, in_flight)
-            yield "load"
+                yield "load"
 
     def _save_vectors(self) -> None:
         save_vectors(clustered(self._count, queries=self._queries), self._data)

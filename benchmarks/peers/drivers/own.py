@@ -21,7 +21,7 @@ METHOD = "/ragapi.v1.RetrievalService/Query"
 class OwnDriver:
     """Drives rag-grpc."""
 
-    batch = 200
+    batch = 1000
     writers = 4
 
     def __init__(self, asked: Asked) -> None:

@@ -29,6 +29,10 @@ def test_what_is_near_enough_is_within() -> None:
     assert 60 <= found.effort <= 60 + 60 // FINENESS
 
 
+def test_what_differs_by_the_tolerance_is_within() -> None:
+    assert match(1.0, lambda effort: 0.995 if effort >= 14 else 0.9).within
+
+
 def test_a_peer_that_is_always_better_gets_its_least_effort() -> None:
     found = match(0.9, lambda _: 1.0)
     assert (found.effort, found.within) == (LEAST, False)
