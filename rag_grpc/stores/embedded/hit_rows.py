@@ -29,8 +29,8 @@ FEW_ROWS = 100
 """So many are read without a look at their size."""
 ROWS_AT_ONCE = 64
 MOST_CHARACTERS = 32 * 1024 * 1024
-"""Of texts and metadata, read for searches that are answered together, or else for one: eight times what a
-response may have, since a caller may want few of the metadata's keys."""
+"""Of JSON, in which metadata and vectors have two digits a byte, read for searches that are answered together,
+or else for one: eight times what a response may have, since a caller may want few of the metadata's keys."""
 
 
 def vector_of(packed: bytes) -> Vector:
@@ -76,8 +76,8 @@ def read_hits(
             return [each for one in selections for each in read_hits(reader, [one], seq, parts, table)]
         return [
             LimitExceeded(
-                f"the hits hold more than {MOST_CHARACTERS} characters of text and metadata: lower `top_k`,"
-                " or `omit` them"
+                f"the hits hold more than {MOST_CHARACTERS} characters of text, metadata and vectors: lower"
+                " `top_k`, or `omit` them"
             )
         ]
     by_chunk = {row[0]: row for row in rows}
@@ -93,13 +93,10 @@ def _rows(reader: apsw.Connection, ids: NDArray[np.int64], statement: str) -> li
             found: Any = reader.execute(statement, (apsw.carray(ids[begin : begin + ROWS_AT_ONCE]),)).get
         except apsw.TooBigError:  # above what SQLite itself puts together, a thousand million bytes
             return None
-        part = orjson.loads(found)
-        if len(ids) > FEW_ROWS:
-            # Metadata has two digits a byte.
-            room -= sum(len(row[2]) + len(row[11] or "") // 2 for row in part)
-            if room < 0:
-                return None
-        rows += part
+        room -= len(found)
+        if room < 0 and len(ids) > FEW_ROWS:
+            return None
+        rows += orjson.loads(found)
     return rows
 
 

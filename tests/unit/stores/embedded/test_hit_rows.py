@@ -45,7 +45,7 @@ def test_too_much_text_fails_the_search_that_asks_for_it_alone(
 
 
 def test_what_is_left_out_does_not_count(reader: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 1_000)
+    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 20_000)
     (hits,) = read_hits(reader, [selected(1, 301)], 5, HitParts(text=False, metadata=False), TABLE)
     assert isinstance(hits, tuple)
     assert len(hits) == 300
