@@ -33,6 +33,7 @@ ROUNDS = 5
 MESSAGE_DOCUMENTS = 200
 IN_FLIGHT = 32
 BATCH = 64
+BATCHES_IN_FLIGHT = 2
 SERVICE = "/ragapi.v1.RetrievalService/"
 PING = "/ragapi.v1.HealthService/Ping"
 EMPTY = [b""] * 3000
@@ -49,6 +50,7 @@ class Rates:
     knn_all_threads: list[float] = field(default_factory=list)
     query: list[float] = field(default_factory=list)
     batch_query: list[float] = field(default_factory=list)
+    batch_query_with_text: list[float] = field(default_factory=list)
     empty_call: list[float] = field(default_factory=list)
     alone: dict[str, list[float]] = field(default_factory=lambda: {"query": [], "empty": [], "knn": []})
     """Median seconds of a call, of an empty call and of knn_query, one at a time."""
@@ -132,11 +134,10 @@ def _queries(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: R
         retrieval_service_pb2.HIT_FIELD_TITLE,
         retrieval_service_pb2.HIT_FIELD_METADATA,
     ]
-    bare = [_request(query, omit=omit) for query in vectors.queries]
-    batches = [
-        retrieval_service_pb2.BatchQueryRequest(queries=bare[start : start + BATCH]).SerializeToString()
-        for start in range(0, len(bare) - BATCH + 1, BATCH)
-    ] * 5
+    batches = {
+        "batch_query": _batches([_request(query, omit=omit) for query in vectors.queries]),
+        "batch_query_with_text": _batches([_request(query) for query in vectors.queries]),
+    }
     for _ in range(ROUNDS):
         _alone(server, index, vectors, rates)
         for threads, into in ((1, rates.knn_one_thread), (os.cpu_count(), rates.knn_all_threads)):
@@ -149,14 +150,24 @@ def _queries(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: R
         rates.query.append(len(single) / seconds)
         seconds, _, _ = in_another_process(raw_frames.unary, server.grpc, PING, EMPTY, IN_FLIGHT)
         rates.empty_call.append(len(EMPTY) / seconds)
-        seconds, _, _ = in_another_process(unary, server.grpc, SERVICE + "BatchQuery", batches, 2)
-        rates.batch_query.append(len(batches) * BATCH / seconds)
+        for name, sent in batches.items():
+            seconds, _, _ = in_another_process(
+                unary, server.grpc, SERVICE + "BatchQuery", sent, BATCHES_IN_FLIGHT
+            )
+            getattr(rates, name).append(len(sent) * BATCH / seconds)
     rates.recalls["hnswlib"] = recall(1 - distances, vectors.truth)
     answers = [
         retrieval_service_pb2.QueryResponse.FromString(each) for each in responses[: len(vectors.queries)]
     ]
     scores = np.array([[hit.score for hit in answer.results] for answer in answers], dtype=np.float32)
     rates.recalls["service"] = recall(scores, vectors.truth)
+
+
+def _batches(queries: list[retrieval_service_pb2.QueryRequest]) -> list[bytes]:
+    return [
+        retrieval_service_pb2.BatchQueryRequest(queries=queries[start : start + BATCH]).SerializeToString()
+        for start in range(0, len(queries) - BATCH + 1, BATCH)
+    ] * 5
 
 
 def _alone(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: Rates) -> None:
@@ -184,6 +195,9 @@ def report(rates: Rates) -> dict[str, float]:
         "Query, 32 in flight / knn_query on one thread": ratio(rates.query, rates.knn_one_thread),
         "BatchQuery of 64 without text / knn_query on all threads": ratio(
             rates.batch_query, rates.knn_all_threads
+        ),
+        "BatchQuery of 64 with text and metadata / knn_query on all threads": ratio(
+            rates.batch_query_with_text, rates.knn_all_threads
         ),
         "Query / empty call, both 32 in flight": ratio(rates.query, rates.empty_call),
         "time of Query / (of an empty call + 3.5 of knn_query), one at a time": round(_alone_ratio(rates), 3),
