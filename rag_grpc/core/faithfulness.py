@@ -30,11 +30,15 @@ SENTENCES_A_TURN: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class AnswerWithContext:
-    """An answer, what it should rest on, and what it answers, "" where nobody knows."""
+    """An answer, what it should rest on, and what it answers.
+
+    `question` and `language`, an ISO 639-1 code, are "" where nobody knows.
+    """
 
     answer: str
     contexts: Sequence[str]
     question: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,12 @@ class FaithfulnessEvaluation:
 
 def _statements(answers: Sequence[AnswerWithContext], spans: Sequence[Sequence[TextSpan]]) -> list[Statement]:
     return [
-        Statement(without_citations(answer.answer[span.start : span.end]), answer.contexts, answer.question)
+        Statement(
+            without_citations(answer.answer[span.start : span.end]),
+            answer.contexts,
+            answer.question,
+            answer.language,
+        )
         for answer, of_answer in zip(answers, spans, strict=True)
         for span in of_answer
     ]

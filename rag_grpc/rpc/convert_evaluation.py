@@ -54,7 +54,7 @@ def report_to_proto(report: RetrievalReport) -> pb.EvaluateRetrievalResponse:
 
 def answer_from_proto(answer: pb.AnswerWithContext) -> AnswerWithContext:
     """Take an answer that was checked."""
-    return AnswerWithContext(answer.answer, tuple(answer.contexts), answer.question)
+    return AnswerWithContext(answer.answer, tuple(answer.contexts), answer.question, answer.language)
 
 
 def faithfulness_to_proto(report: FaithfulnessReport) -> pb.EvaluateFaithfulnessResponse:

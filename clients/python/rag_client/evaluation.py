@@ -74,11 +74,12 @@ class IndexRecall:
 
 @dataclass(frozen=True, slots=True)
 class AnswerWithContext:
-    """An answer, and what it should rest on."""
+    """An answer, and what it should rest on. `language` is an ISO 639-1 code; unset it is the judge's own."""
 
     answer: str
     contexts: Sequence[str]
     question: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

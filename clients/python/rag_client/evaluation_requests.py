@@ -65,7 +65,9 @@ def evaluate_faithfulness(
 ) -> Call[evaluation.FaithfulnessReport]:
     """Build EvaluateFaithfulness."""
     messages = [
-        pb.AnswerWithContext(answer=each.answer, contexts=each.contexts, question=each.question)
+        pb.AnswerWithContext(
+            answer=each.answer, contexts=each.contexts, question=each.question, language=each.language
+        )
         for each in answers
     ]
     return Call(

@@ -221,7 +221,7 @@ def weighed(tmp_path: Path) -> list[str]:
 
 
 def test_answers_are_weighed(ragctl: Run, server: ScriptedServer, weighed: list[str]) -> None:
-    code, out, err = ragctl("eval", "answers", *weighed, "--judge", "nli")
+    code, out, err = ragctl("eval", "answers", *weighed, "--judge", "nli", "--language", "de")
     assert code == ExitCode.OK, err
     assert out.splitlines() == [
         "faithfulness\t0.6250",
@@ -232,6 +232,7 @@ def test_answers_are_weighed(ragctl: Run, server: ScriptedServer, weighed: list[
     (request,) = sent(server, "EvaluateFaithfulnessRequest")
     assert [list(each.contexts) for each in request.answers] == [["because", "it is so"], ["no"]]
     assert request.answers[0].question == "why?"
+    assert [each.language for each in request.answers] == ["de", "de"]
 
 
 def test_answers_as_json_with_a_floor_and_a_page(ragctl: Run, weighed: list[str], tmp_path: Path) -> None:

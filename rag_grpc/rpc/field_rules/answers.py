@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rag_grpc.rpc.field_rules.rule import COLLECTION, MODEL, MessageRule, Rule
+from rag_grpc.rpc.field_rules.rule import COLLECTION, LANGUAGE, MODEL, MessageRule, Rule
 
 RULES = {
     "ragapi.v1.AnswerOptions.retrieval": Rule(
@@ -43,6 +43,7 @@ RULES = {
         required=True, max_items=1000, max_characters_limit="max_document_characters"
     ),
     "ragapi.v1.AnswerWithContext.question": Rule(max_characters_limit="max_query_characters"),
+    "ragapi.v1.AnswerWithContext.language": LANGUAGE,
     "ragapi.v1.MeasureIndexRecallRequest.collection": COLLECTION,
     "ragapi.v1.MeasureIndexRecallRequest.sample_size": Rule(max_value=100_000, note="0 means 100"),
     "ragapi.v1.MeasureIndexRecallRequest.top_k": Rule(max_value_limit="max_top_k", note="0 means 10"),

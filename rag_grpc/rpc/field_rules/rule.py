@@ -91,6 +91,7 @@ COLLECTION = Rule(
     note='empty means "default"',
 )
 COLLECTION_NAME = Rule(required=True, pattern=COLLECTION.pattern, words=COLLECTION.words)
+LANGUAGE = Rule(pattern="[a-z]{2}", words="an ISO 639-1 code: two of a-z")
 DOC_ID = Rule(required=True, max_bytes=512, no_control_characters=True)
 METADATA = Rule(metadata=True, max_bytes_limit="max_metadata_bytes")
 FILTER = Rule(

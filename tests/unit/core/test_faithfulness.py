@@ -101,7 +101,7 @@ async def test_an_answer_is_the_mean_of_its_sentences(house: House) -> None:
 
 async def test_offsets_are_code_points_and_citations_are_not_judged(house: House) -> None:
     answer = "\U0001f433 whales sing [1]. They do.[2][3]"
-    report = await house.weigh(AnswerWithContext(answer, ["c"], "Do they?"))
+    report = await house.weigh(AnswerWithContext(answer, ["c"], "Do they?", "en"))
     spans = [span for span, _ in report.results[0].sentences]
     assert [answer[span.start : span.end] for span in spans] == [
         "\U0001f433 whales sing [1].",
@@ -109,8 +109,8 @@ async def test_offsets_are_code_points_and_citations_are_not_judged(house: House
     ]
     (asked,) = house.judge.asked
     assert asked == (
-        Statement("\U0001f433 whales sing.", ["c"], "Do they?"),
-        Statement("They do.", ["c"], "Do they?"),
+        Statement("\U0001f433 whales sing.", ["c"], "Do they?", "en"),
+        Statement("They do.", ["c"], "Do they?", "en"),
     )
 
 

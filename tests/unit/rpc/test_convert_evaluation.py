@@ -12,8 +12,8 @@ from ragapi.v1 import evaluation_service_pb2 as pb
 
 
 def test_answers_are_taken_as_they_are() -> None:
-    message = pb.AnswerWithContext(answer="a", contexts=["b", ""], question="q")
-    assert convert.answer_from_proto(message) == AnswerWithContext("a", ("b", ""), "q")
+    message = pb.AnswerWithContext(answer="a", contexts=["b", ""], question="q", language="de")
+    assert convert.answer_from_proto(message) == AnswerWithContext("a", ("b", ""), "q", "de")
     assert convert.answer_from_proto(pb.AnswerWithContext(answer="a", contexts=["b"])).question == ""
 
 

@@ -46,6 +46,10 @@ def ask(
     mode: knobs.Mode = None,
     filter: knobs.Filter = "",  # noqa: A002 - the contract's word
     max_hits_per_document: knobs.PerDocument = 0,
+    rerank: knobs.Reranker = None,
+    diversity: knobs.Diversity = None,
+    model: knobs.Model = "",
+    candidates: knobs.Candidates = 0,
     generator: Generator = "",
     max_output_tokens: MaxTokens = 0,
     temperature: Temperature = None,
@@ -62,6 +66,9 @@ def ask(
         "mode": mode,
         "filter": filter,
         "max_hits_per_document": max_hits_per_document,
+        "rerank": knobs.reranking(
+            {"rerank": rerank, "diversity": diversity, "model": model, "candidates": candidates}
+        ),
     }
     options: dict[str, Any] = {
         "generator": generator,

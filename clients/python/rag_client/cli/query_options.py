@@ -103,7 +103,7 @@ def asked(given: dict[str, Any]) -> QueryFields:
         "doc_id": given["like"],
         "vector": _vector(given["vector_file"]) if given["vector_file"] else None,
         "fusion": _fusion(given),
-        "rerank": _rerank(given),
+        "rerank": reranking(given),
     }
     query: Any = {name: value for name, value in fields.items() if value not in ("", None)}
     asked_for: QueryFields = query
@@ -117,7 +117,7 @@ def how_asked(given: Mapping[str, Any]) -> dict[str, Any]:
         "filter": given["filter"] or None,
         "min_score": given["min_score"],
         "fusion": _fusion(given),
-        "rerank": _rerank(given),
+        "rerank": reranking(given),
         "ef": given["ef"] or None,
         "exact": given["exact"] or None,
     }
@@ -129,7 +129,8 @@ def _fusion(given: Mapping[str, Any]) -> Fusion | None:
     return None if fusion == Fusion() else fusion
 
 
-def _rerank(given: Mapping[str, Any]) -> Rerank | None:
+def reranking(given: Mapping[str, Any]) -> Rerank | None:
+    """Return how hits shall be looked at again, or None. Raises BadParameter for details of no method."""
     words = {name: given[name] for name in ("diversity", "model", "candidates")}
     if given["rerank"]:
         return Rerank(given["rerank"].replace("-", "_"), **words)

@@ -324,10 +324,15 @@ class AnswerWithContext(google.protobuf.message.Message):
     ANSWER_FIELD_NUMBER: builtins.int
     CONTEXTS_FIELD_NUMBER: builtins.int
     QUESTION_FIELD_NUMBER: builtins.int
+    LANGUAGE_FIELD_NUMBER: builtins.int
     answer: builtins.str
     """Required."""
     question: builtins.str
     """Optional. Helps some judges."""
+    language: builtins.str
+    """Optional. ISO 639-1 code of the language of the answer and its contexts,
+    for judges that compare words by their stems. Empty means the judge's own.
+    """
     @property
     def contexts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Required."""
@@ -338,8 +343,9 @@ class AnswerWithContext(google.protobuf.message.Message):
         answer: builtins.str = ...,
         contexts: collections.abc.Iterable[builtins.str] | None = ...,
         question: builtins.str = ...,
+        language: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["answer", b"answer", "contexts", b"contexts", "question", b"question"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["answer", b"answer", "contexts", b"contexts", "language", b"language", "question", b"question"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___AnswerWithContext: typing_extensions.TypeAlias = AnswerWithContext

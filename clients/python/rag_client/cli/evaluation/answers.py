@@ -16,6 +16,7 @@ from rag_client.cli.evaluation.bars import Counted
 from rag_client.cli.evaluation.floors import check_floors, parse_floors
 from rag_client.cli.evaluation.options import (
     Answers,
+    AnswersLanguage,
     AnswersReport,
     FailUnder,
     Generator,
@@ -41,6 +42,7 @@ def answers(
     *,
     answers: Answers,
     judge: Judge = "",
+    language: AnswersLanguage = "",
     collection: CollectionName = "",
     generator: Generator = "",
     top_k: SourceCount = 0,
@@ -60,7 +62,7 @@ def answers(
     given = read_answers(answers)
     with connect(server, timeout) as client:
         asked = _Asked(collection, generator, top_k)
-        answered = _weighed(client, output, list(_answered(client, output, given, asked)), judge)
+        answered = _weighed(client, output, list(_answered(client, output, given, asked)), judge, language)
     if report:
         write_answers_report(report, answered)
     if json:
@@ -101,13 +103,17 @@ def _answered(
             yield replace(each, answer=answer.text, contexts=sources), answer.grounded and bool(sources)
 
 
-def _weighed(client: RagClient, output: Output, given: list[tuple[Given, bool]], judge: str) -> Answered:
+def _weighed(
+    client: RagClient, output: Output, given: list[tuple[Given, bool]], judge: str, language: str
+) -> Answered:
     speaking = [each for each, said in given if said]
     weighed: list[Weighed] = []
     named = judge
     with Counted(output, "weighing answers", len(speaking)) as counted:
         for batch in _batches(speaking):
-            messages = [AnswerWithContext(each.answer, each.contexts, each.question) for each in batch]
+            messages = [
+                AnswerWithContext(each.answer, each.contexts, each.question, language) for each in batch
+            ]
             result = client.evaluate_faithfulness(messages, judge=judge)
             named = result.judge
             weighed += [

@@ -53,6 +53,10 @@ Answers = Annotated[
         show_default=False,
     ),
 ]
+AnswersLanguage = Annotated[
+    str,
+    typer.Option("--language", help="Of the answers; the judge's own unless given.", show_default=False),
+]
 Judge = Annotated[str, typer.Option(help="Which of the server's judges; its default unless given.")]
 Generator = Annotated[
     str, typer.Option(help="Which generator answers questions; the server's default unless given.")
