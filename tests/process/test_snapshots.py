@@ -246,3 +246,16 @@ async def test_compaction_under_load_loses_nothing(start: Start) -> None:
     child = start(**GRAPHS).ready()
     await subject.check(child)
     await stopped(child)
+
+
+async def test_a_clean_stop_saves_what_the_graph_got_since_its_last_snapshot(start: Start) -> None:
+    subject = Subject()
+    child = start(**ALWAYS).ready()
+    await subject.fill(child)
+    await eventually(lambda: said(child, "snapshot_made"))
+    # Nothing is written any more, so that its seq stays; the graph goes on taking in what was in the tail.
+    await stopped(child)
+    child = start(**GRAPHS).ready()
+    (used,) = said(child, "snapshot_used")
+    assert used["tail"] == 0
+    await stopped(child)

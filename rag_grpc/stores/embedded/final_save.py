@@ -6,6 +6,7 @@ Nothing is served any more, so the process does itself what a child does while i
 from __future__ import annotations
 
 import shutil
+from typing import Final
 
 import structlog
 
@@ -18,14 +19,21 @@ from rag_grpc.stores.embedded.snapshots import GRAPH_FILE, publish, seal
 
 log = structlog.get_logger(__name__)
 
+LAST_ROWS: Final = 8192
+"""Chunks that are put into a graph before it is saved: as many as wait where ingest was at full speed."""
+
 
 def save_graph(state: CollectionState, data: DataFolder, parameters: IndexParameters) -> None:
     """Save a graph that changed since its last snapshot."""
-    if state.index.graph is None or state.fault or state.snapshot_seq == state.view.seq:
+    if state.index.graph is None or state.fault:
         return
     making = data.index_folder(state.collection.id) / "making-at-stop"
     shutil.rmtree(making, ignore_errors=True)
     try:
+        # The next start has it before it serves, and does not build while it does.
+        state.index.advance(state.view.seq, LAST_ROWS)
+        if _is_saved(state):
+            return
         making.mkdir(parents=True)
         content, graph = content_of(state)
         graph.save(making / GRAPH_FILE)
@@ -36,6 +44,11 @@ def save_graph(state: CollectionState, data: DataFolder, parameters: IndexParame
         shutil.rmtree(making, ignore_errors=True)
     else:
         log.info("snapshot_made", collection=state.collection.name, chunks=content.elements, seconds=0)
+
+
+def _is_saved(state: CollectionState) -> bool:
+    """Say whether the last snapshot has all that the graph has, and all that is dead is dead in it."""
+    return state.snapshot_seq == state.view.seq and state.births <= state.index.tail
 
 
 def save_filters(state: CollectionState, data: DataFolder) -> None:
