@@ -29,7 +29,7 @@ from rag_grpc.stores.embedded.filter_index import FilterIndex
 from rag_grpc.stores.embedded.kept_parts import PartsIn, PartsOut
 from rag_grpc.stores.embedded.snapshots import sync
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Changes when what is written does."""
 FILE: Final = "filters.bin"
 SLICE_CONTENTS: Final = 500

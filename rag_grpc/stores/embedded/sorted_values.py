@@ -24,6 +24,7 @@ from pyroaring import BitMap
 
 from rag_grpc.core.filters import Operator
 from rag_grpc.stores.embedded.kept_parts import PartsIn, PartsOut
+from rag_grpc.stores.embedded.row_numbers import RowNumbers
 from rag_grpc.stores.embedded.value_columns import Column, Key
 
 TAIL_ROWS = 256
@@ -52,7 +53,7 @@ class SortedValues(Generic[C]):
         self._values = new_column()
         self._rows = array("I")
         self._tail = new_column()
-        self._tail_rows = array("I")
+        self._tail_rows = RowNumbers()
         self._kept: dict[tuple[Operator, object], BitMap] = {}
 
     def add(self, value: object, row: int) -> None:
@@ -78,7 +79,7 @@ class SortedValues(Generic[C]):
             found = self._tail.holding(lambda each: holds(key(each), value))
         if not found.any():
             return rows
-        return rows | BitMap(_array(np.frombuffer(self._tail_rows.tobytes(), np.uint32)[found]))
+        return rows | BitMap(_array(self._tail_rows.numbers()[found]))
 
     def _from_sorted(self, comparator: Operator, value: Any, key: Key | None) -> BitMap:
         kept = self._kept.get((comparator, value)) if key is None else None
@@ -104,10 +105,10 @@ class SortedValues(Generic[C]):
         return rows
 
     def _sort_in(self) -> None:
-        rows = np.frombuffer((self._rows + self._tail_rows).tobytes(), np.uint32)
+        rows = np.concatenate([np.frombuffer(self._rows.tobytes(), np.uint32), self._tail_rows.numbers()])
         self._values, order = self._values.sorted_with(self._tail)
         self._rows = _array(rows[order])
-        self._tail, self._tail_rows = self._new_column(), array("I")
+        self._tail, self._tail_rows = self._new_column(), RowNumbers()
         self._kept.clear()
 
     def renumbered(self, numbers: NDArray[np.int64]) -> SortedValues[C]:
@@ -125,14 +126,14 @@ class SortedValues(Generic[C]):
         self._values.write(out)
         out.numbers(self._rows)
         self._tail.write(out)
-        out.numbers(self._tail_rows)
+        self._tail_rows.write(out)
 
     def read(self, parts: PartsIn) -> None:
         """Read it into this one, which is empty."""
         self._values.read(parts)
         self._rows = parts.numbers("I")
         self._tail.read(parts)
-        self._tail_rows = parts.numbers("I")
+        self._tail_rows.read(parts)
 
 
 def _array(numbers: NDArray[Any]) -> array[Any]:
