@@ -29,8 +29,9 @@ FEW_ROWS = 100
 """So many are read without a look at their size."""
 ROWS_AT_ONCE = 64
 MOST_CHARACTERS = 32 * 1024 * 1024
-"""Of JSON, in which metadata and vectors have two digits a byte, read for searches that are answered together,
-or else for one: eight times what a response may have, since a caller may want few of the metadata's keys."""
+"""Of JSON, in which metadata and vectors have two digits a byte, read for searches that are answered
+together, or else for one: eight times what a response may have, since a caller may want few of the metadata's
+keys."""
 
 
 def vector_of(packed: bytes) -> Vector:

@@ -25,6 +25,7 @@ from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.lexical_keeping import LexicalKeeper
 from rag_grpc.stores.embedded.restless import Restless
 from rag_grpc.stores.embedded.snapshot_keeping import SnapshotKeeper
+from rag_grpc.stores.embedded.store_thread import StoreThread
 from rag_grpc.stores.embedded.writer import Task
 
 log = structlog.get_logger(__name__)
@@ -76,7 +77,7 @@ class IndexThread:
         self._progress = threading.Condition()
         self._stopping = False
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+        self._thread = StoreThread(target=self._run, name="index")
 
     def start(self, post: Callable[[Task], concurrent.futures.Future[object]]) -> None:
         """Begin to work. `post` queues a task for the writer thread."""

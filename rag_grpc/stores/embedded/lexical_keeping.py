@@ -26,6 +26,7 @@ from rag_grpc.stores.embedded.database import last_seq
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
 from rag_grpc.stores.embedded.lexical_index import LexicalIndex
 from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
+from rag_grpc.stores.embedded.store_thread import StoreThread
 from rag_grpc.stores.embedded.writer import Task
 
 log = structlog.get_logger(__name__)
@@ -63,7 +64,7 @@ class LexicalKeeper:
         if monotonic() < self._not_before or not (state.lexical_fault or state.lexical.wants_renewal):
             return
         self._not_before = monotonic() + RETRY_SECONDS
-        self._thread = threading.Thread(target=self._renew, args=(state, post), name="words", daemon=True)
+        self._thread = StoreThread(target=self._renew, args=(state, post), name="words")
         self._thread.start()
 
     def stop(self) -> None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -34,6 +33,7 @@ from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
 from rag_grpc.stores.embedded.processors import Processors
+from rag_grpc.stores.embedded.store_thread import StoreThread
 from rag_grpc.stores.embedded.view_search import Result, alike, answer
 
 log = structlog.get_logger(__name__)
@@ -120,7 +120,7 @@ class SearchThreads:
         )
         self._stopping = False
         self._threads = [
-            threading.Thread(target=self._run, args=(desk,), name=f"{name}-{number}", daemon=True)
+            StoreThread(target=self._run, args=(desk,), name=f"{name}-{number}")
             for desk, name in self._desks
             for number in range(desk.threads)
         ]

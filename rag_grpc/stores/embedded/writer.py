@@ -22,6 +22,7 @@ import structlog
 from rag_grpc.core.errors import RagError, StorageFault
 from rag_grpc.core.models import PutDocument, Write
 from rag_grpc.stores.embedded.group_commit import GroupCommit
+from rag_grpc.stores.embedded.store_thread import StoreThread
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ class Writer:
         self._waiting: deque[_Entry] = deque()
         self._wake = threading.Condition()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread = StoreThread(target=self._run, name="writer")
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- event loop
