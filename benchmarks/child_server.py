@@ -23,12 +23,15 @@ class Addresses:
     http: str
     pid: int
 
-    def metric(self, name: str) -> float:
-        """Return the sum of a metric's series, from /metrics."""
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric's series that have these labels, from /metrics."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
         with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as response:
             lines = response.read().decode().splitlines()
         return sum(
-            float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name
+            float(line.rpartition(" ")[2])
+            for line in lines
+            if line.split("{")[0].split(" ")[0] == name and all(each in line for each in wanted)
         )
 
 

@@ -66,7 +66,7 @@ def measure(count: int = 100_000, ingest_rounds: int = 1) -> Rates:
     for number in range(ingest_rounds):
         index = _add_items(vectors, rates)
         with child_server() as server:
-            _ingest(server, messages, rates)
+            fill(server, messages, rates)
             if number == ingest_rounds - 1:
                 _queries(server, index, vectors, rates)
     return rates
@@ -101,7 +101,8 @@ def _add_items(vectors: Vectors, rates: Rates) -> hnswlib.Index:
     return index
 
 
-def _ingest(server: Addresses, messages: list[bytes], rates: Rates) -> None:
+def fill(server: Addresses, messages: list[bytes], rates: Rates) -> None:
+    """Make the collection and ingest everything."""
     with grpc.insecure_channel(server.grpc) as channel:
         collection_service_pb2_grpc.CollectionServiceStub(channel).CreateCollection(
             collection_service_pb2.CreateCollectionRequest(
@@ -126,20 +127,12 @@ def _request(query: Rows, **changes: object) -> retrieval_service_pb2.QueryReque
 
 
 def _queries(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: Rates) -> None:
-    while server.metric("rag_tail_chunks") > 0:
-        time.sleep(0.2)
-    single = [_request(query).SerializeToString() for query in vectors.queries] * 3
-    omit = [
-        retrieval_service_pb2.HIT_FIELD_TEXT,
-        retrieval_service_pb2.HIT_FIELD_TITLE,
-        retrieval_service_pb2.HIT_FIELD_METADATA,
-    ]
-    batches = {
-        "batch_query": _batches([_request(query, omit=omit) for query in vectors.queries]),
-        "batch_query_with_text": _batches([_request(query) for query in vectors.queries]),
-    }
+    settled(server)
+    requests = Requests.of(vectors.queries)
+    single = requests.single * 3
+    batches = {"batch_query": requests.bare, "batch_query_with_text": requests.full}
     for _ in range(ROUNDS):
-        _alone(server, index, vectors, rates)
+        _alone(server, index, vectors, requests, rates)
         for threads, into in ((1, rates.knn_one_thread), (os.cpu_count(), rates.knn_all_threads)):
             began = time.perf_counter()
             _, distances = index.knn_query(vectors.queries, k=K, num_threads=threads)
@@ -163,6 +156,33 @@ def _queries(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: R
     rates.recalls["service"] = recall(scores, vectors.truth)
 
 
+def settled(server: Addresses) -> None:
+    """Wait until all that was written is in the graph."""
+    while server.metric("rag_tail_chunks") > 0:
+        time.sleep(0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The queries as bytes: alone, and in batches without text and metadata (`bare`) and with (`full`)."""
+
+    single: list[bytes]
+    bare: list[bytes]
+    full: list[bytes]
+
+    @classmethod
+    def of(cls, queries: Rows) -> Requests:
+        """Make the requests of `queries` (n, dimension)."""
+        whole = [_request(query) for query in queries]
+        omit = [
+            retrieval_service_pb2.HIT_FIELD_TEXT,
+            retrieval_service_pb2.HIT_FIELD_TITLE,
+            retrieval_service_pb2.HIT_FIELD_METADATA,
+        ]
+        bare = [_request(query, omit=omit) for query in queries]
+        return cls([each.SerializeToString() for each in whole], _batches(bare), _batches(whole))
+
+
 def _batches(queries: list[retrieval_service_pb2.QueryRequest]) -> list[bytes]:
     return [
         retrieval_service_pb2.BatchQueryRequest(queries=queries[start : start + BATCH]).SerializeToString()
@@ -170,10 +190,11 @@ def _batches(queries: list[retrieval_service_pb2.QueryRequest]) -> list[bytes]:
     ] * 5
 
 
-def _alone(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: Rates) -> None:
+def _alone(
+    server: Addresses, index: hnswlib.Index, vectors: Vectors, requests: Requests, rates: Rates
+) -> None:
     """One at a time: what a query costs beside an empty call and the search itself."""
-    requests = [_request(query).SerializeToString() for query in vectors.queries]
-    for name, method, sent in (("query", SERVICE + "Query", requests), ("empty", PING, EMPTY[:1000])):
+    for name, method, sent in (("query", SERVICE + "Query", requests.single), ("empty", PING, EMPTY[:1000])):
         _, latencies, _ = in_another_process(raw_frames.unary, server.grpc, method, sent, 1)
         rates.alone[name].append(statistics.median(latencies))
     taken = []
