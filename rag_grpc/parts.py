@@ -207,20 +207,7 @@ class Parts:
             collection=CollectionServicer(
                 catalogue=self.catalogue, reembedding=reembedding, drain=self.drain, limits=limits
             ),
-            evaluation=EvaluationServicer(
-                retrieval=RetrievalEvaluation(
-                    # Not the users' one: its queries wait for theirs.
-                    retrieval=self._retrieval(Precedence()),
-                    precedence=self.precedence,
-                    records=self.records,
-                ),
-                index=IndexMeasuring(store=self.store, precedence=self.precedence, records=self.records),
-                faithfulness=FaithfulnessEvaluation(
-                    judging=self.judging, precedence=self.precedence, records=self.records
-                ),
-                drain=self.drain,
-                limits=limits,
-            ),
+            evaluation=self._evaluation(),
             generation=GenerationServicer(generation=self.generation, limits=limits),
             health=ServerHealthServicer(info=info),
             ingestion=IngestionServicer(
@@ -232,6 +219,22 @@ class Parts:
                 catalogue=self.catalogue,
                 limits=limits,
             ),
+        )
+
+    def _evaluation(self) -> EvaluationServicer:
+        return EvaluationServicer(
+            retrieval=RetrievalEvaluation(
+                # Not the users' one: its queries wait for theirs.
+                retrieval=self._retrieval(Precedence()),
+                precedence=self.precedence,
+                records=self.records,
+            ),
+            index=IndexMeasuring(store=self.store, precedence=self.precedence, records=self.records),
+            faithfulness=FaithfulnessEvaluation(
+                judging=self.judging, precedence=self.precedence, records=self.records
+            ),
+            drain=self.drain,
+            limits=self.limits,
         )
 
     def _ingestion(self, splitter: StructureSplitter) -> Ingestion:

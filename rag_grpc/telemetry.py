@@ -73,26 +73,12 @@ class PrometheusTelemetry:
         )  # fmt: skip
         # Both series from the start, so that a rate of hits is defined.
         self._cached = tuple(self._query_embeddings.labels(each) for each in ("no", "yes"))
-        self._answers = Counter(
-            "rag_answers_total", "Answers, by whether the sources supported them.", ("generator", "grounded"),
-            registry=registry,
-        )  # fmt: skip
-        self._tokens = Counter(
-            "rag_answer_tokens_total", "Tokens that generators read and wrote, as they count them.",
-            ("generator", "kind"), registry=registry,
-        )  # fmt: skip
-        self._removed = Counter(
-            "rag_removed_citations_total", "Citations of sources that a generator was not given.",
-            ("generator",), registry=registry,
-        )  # fmt: skip
+        self._answers, self._tokens, self._removed = _answer_counters(registry)
         self._lag = Histogram(
             "rag_event_loop_lag_seconds", "How late the event loop ran a timer.",
             buckets=LAG_BUCKETS, registry=registry,
         )  # fmt: skip
-        Info("rag_build", "What runs here.", registry=registry).info({"version": version, "store": store})
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        _describe(registry, version=version, store=store)
         # labels() takes a lock and a lookup by tuple; these are asked for many times a call.
         self._stage_series: dict[str, Histogram] = {}
         self._batch_series: dict[str, Histogram] = {}
@@ -143,6 +129,32 @@ class PrometheusTelemetry:
     def lag(self, seconds: float) -> None:
         """Record how late the event loop was."""
         self._lag.observe(seconds)
+
+
+def _answer_counters(registry: CollectorRegistry) -> tuple[Counter, Counter, Counter]:
+    """Make the counters of answers, of their tokens, and of the citations that were removed from them."""
+    return (
+        Counter(
+            "rag_answers_total", "Answers, by whether the sources supported them.", ("generator", "grounded"),
+            registry=registry,
+        ),
+        Counter(
+            "rag_answer_tokens_total", "Tokens that generators read and wrote, as they count them.",
+            ("generator", "kind"), registry=registry,
+        ),
+        Counter(
+            "rag_removed_citations_total", "Citations of sources that a generator was not given.",
+            ("generator",), registry=registry,
+        ),
+    )  # fmt: skip
+
+
+def _describe(registry: CollectorRegistry, *, version: str, store: str) -> None:
+    """Say what runs here, and how the process and its Python fare."""
+    Info("rag_build", "What runs here.", registry=registry).info({"version": version, "store": store})
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
 
 
 class StoreCollector(Collector):

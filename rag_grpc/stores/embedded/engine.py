@@ -86,12 +86,15 @@ class Engine:
         self._commits = GroupCommit(self._open_writer, codec, follower, telemetry)
         self.writer = Writer(self._commits, self._keep_house)
         self.shadows = self._shadows()
-        self.searches = SearchThreads(
-            partial(open_reader, folder.database),
+        self.searches = self._search_threads(telemetry)
+
+    def _search_threads(self, telemetry: Telemetry) -> SearchThreads:
+        return SearchThreads(
+            partial(open_reader, self._folder.database),
             self._state_of,
             telemetry,
-            threads=settings.search_threads,
-            ef=settings.index.ef,
+            threads=self._settings.search_threads,
+            ef=self._settings.index.ef,
         )
 
     def _index_thread(self, telemetry: Telemetry) -> IndexThread:
