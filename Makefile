@@ -64,6 +64,13 @@ test-steady: $(DEV_READY) ## the same; what fails beside others is tried once mo
 test-fast: $(DEV_READY) ## run the tests that take less than a few seconds each
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak and not slow" $(ARGS)
 
+# In an environment of its own, which takes as long to make as .venv does.
+.PHONY: test-second
+test-second: ## run unit and contract tests with the system's Python too, where it is another
+	@python=$$(tools/second_python.sh) || exit 1; \
+	test -z "$$python" || PYTHON="$$python" $(MAKE) test-steady VENV=.venv-second \
+	    ARGS="tests/unit tests/contracts clients/python/tests $(ARGS)"
+
 .PHONY: soak
 soak: $(DEV_READY) ## run the long forms: 500 kills, half an hour of mixed load (hours)
 	@RAG_SOAK=1 RAG_KILLS=500 $(PY) -m pytest -m soak $(ARGS)

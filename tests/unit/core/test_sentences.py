@@ -179,6 +179,6 @@ def test_a_sentence_alone_has_words_unless_the_text_has_none(text: str) -> None:
 )
 def test_time_grows_with_the_length(unit: str) -> None:
     text = unit * (200_000 // len(unit))
-    begin = time.perf_counter()
+    begin = time.process_time()
     sentences(text)
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
