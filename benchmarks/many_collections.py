@@ -58,7 +58,7 @@ class Costs:
     stop: float
 
 
-def measure(count: int) -> Costs:
+def measure(count: int, idle: float) -> Costs:
     """Fill `count` collections, start again over them, write to each and ask each."""
     vectors = _vectors()
     with tempfile.TemporaryDirectory() as folder:
@@ -74,12 +74,12 @@ def measure(count: int) -> Costs:
         with stack:
             server = stack.enter_context(child_server(**settings))
             start = time.perf_counter() - began
-            started, idle_started = _rested(server)
+            started, idle_started = _rested(server, idle)
             with RagClient(server.grpc, timeout=60) as client:
                 writes = sorted(_written(client, count, vectors))
                 written = look_at(server.pid)
                 queries = [_asked(client, number) for number in range(count)]
-            _, idle_written = _rested(server)
+            _, idle_written = _rested(server, idle)
             began = time.perf_counter()
         stop = time.perf_counter() - began
     return Costs(
@@ -140,11 +140,11 @@ def _asked(client: RagClient, number: int) -> float:
     return time.perf_counter() - began
 
 
-def _rested(server: Addresses) -> tuple[ProcessFacts, float]:
+def _rested(server: Addresses, idle: float) -> tuple[ProcessFacts, float]:
     """Look at a server that nobody asks anything, and say which share of a core it takes."""
     time.sleep(SETTLE_SECONDS)
     before, began = look_at(server.pid), time.perf_counter()
-    time.sleep(IDLE_SECONDS)
+    time.sleep(idle)
     after = look_at(server.pid)
     return after, (after.processor_seconds - before.processor_seconds) / (time.perf_counter() - began)
 
@@ -169,8 +169,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="numbers of collections")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--idle", type=float, default=IDLE_SECONDS, help="seconds to look at an idle server")
     arguments = parser.parse_args()
-    results = [measure(count) for count in (0, *arguments.counts)]
+    results = [measure(count, arguments.idle) for count in (0, *arguments.counts)]
     show(results[0], results[1:])
     if arguments.json:
         rows = [asdict(each) for each in results]

@@ -1,10 +1,9 @@
 """What searches and writes cost each other: `python -m benchmarks.searching_while_ingesting`.
 
-A collection of `--count` chunks; `--more` are put in beside it, once alone and once while it
-is asked, four queries in flight and paced, as in an idle server before and after. Ratios
-taken in one run, in turns: p99 of Query while documents come to that of an idle server, and
-the rate of documents while it is asked to that of documents alone. Each round takes the same
-documents out again, so that all of them find the collection of one size.
+A collection of `--count` chunks. In each round `--more` come to it by themselves, then it is asked
+by four callers that pause between queries, then it is asked so while `--more` come. Ratios
+taken in one run: p99 of Query while documents come to that of an idle server, and the rate of
+documents while it is asked to that of documents alone.
 """
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ import multiprocessing
 import os
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Self
@@ -26,9 +27,9 @@ import numpy as np
 
 from benchmarks.child_server import Addresses, child_server
 from benchmarks.load import in_another_process, stream
-from benchmarks.throughput import INGEST, SERVICE, ingest_messages
+from benchmarks.throughput import INGEST, MESSAGE_DOCUMENTS, SERVICE, ingest_messages
 from benchmarks.vectors import clustered
-from rag_client import Field, RagClient
+from rag_client import RagClient
 from ragapi.v1 import retrieval_service_pb2, types_pb2
 
 NAME = "bench"
@@ -54,7 +55,7 @@ class Rounds:
 
 def measure(count: int, more: int, rounds: int) -> Rounds:
     """Fill, and measure so many rounds."""
-    vectors = clustered(count + more)
+    vectors = clustered(count + 2 * rounds * more)
     queries = [
         retrieval_service_pb2.QueryRequest(
             collection=NAME, vector=types_pb2.Vector(packed=query.tobytes()), top_k=10
@@ -62,24 +63,24 @@ def measure(count: int, more: int, rounds: int) -> Rounds:
         for query in vectors.queries
     ]
     messages = ingest_messages(vectors.base)
-    base, added = messages[: count // 200], messages[count // 200 :]
+    base, more_messages = messages[: count // MESSAGE_DOCUMENTS], iter(messages[count // MESSAGE_DOCUMENTS :])
     found = Rounds()
     with child_server() as server, RagClient(server.grpc, timeout=600) as client:
         client.create_collection(NAME, embedder="none", dimension=vectors.base.shape[1])
         in_another_process(stream, server.grpc, INGEST, base)
         _settle(server)
         for _ in range(rounds):
-            found.ingest_alone.append(_ingest(server, added, more))
-            _take_out(client, server, count, more)
+            found.ingest_alone.append(_ingest(server, more_messages, more))
+            _settle(server)
             with Asking(server.grpc, queries) as asking:
                 time.sleep(IDLE_SECONDS)
             found.idle.append(asking.seconds)
             found.asked_idle.append(asking.rate)
             with Asking(server.grpc, queries) as asking:
-                found.ingest_asked.append(_ingest(server, added, more))
+                found.ingest_asked.append(_ingest(server, more_messages, more))
             found.ingesting.append(asking.seconds)
             found.asked_ingesting.append(asking.rate)
-            _take_out(client, server, count, more)
+            _settle(server)
     return found
 
 
@@ -132,18 +133,11 @@ async def _asking(address: str, queries: list[bytes], over: Event, answer: Any) 
     answer.send((seconds, len(seconds) / (time.perf_counter() - began)))
 
 
-def _ingest(server: Addresses, messages: list[bytes], more: int) -> float:
-    """Put the documents in, and return how many came in a second."""
-    seconds, _ = in_another_process(stream, server.grpc, INGEST, messages)
-    return more / float(seconds)
-
-
-def _take_out(client: RagClient, server: Addresses, count: int, more: int) -> None:
-    """Take out what came beside the first `count`, all of which must be there."""
-    deleted = client.delete_documents(collection=NAME, filter=Field("number") >= count).deleted_count
-    if deleted != more:
-        raise RuntimeError(f"{deleted} of {more} documents were there")
-    _settle(server)
+def _ingest(server: Addresses, messages: Iterator[bytes], more: int) -> float:
+    """Put the next `more` documents in, and return how many came in a second."""
+    sent = list(islice(messages, more // MESSAGE_DOCUMENTS))
+    seconds, _ = in_another_process(stream, server.grpc, INGEST, sent)
+    return len(sent) * MESSAGE_DOCUMENTS / float(seconds)
 
 
 def _settle(server: Addresses) -> None:
@@ -160,7 +154,7 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--count", type=int, default=100_000, help="vectors in the collection")
-    parser.add_argument("--more", type=int, default=20_000, help="vectors that come beside them")
+    parser.add_argument("--more", type=int, default=8000, help="vectors that come each time")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     arguments = parser.parse_args()
