@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_grpc.core.models import Metric
+from rag_grpc.stores.embedded.large_pages import ask_for_large_pages
 from rag_grpc.stores.embedded.processors import ALONE, Processors
 from rag_grpc.stores.embedded.vector_file import Ids, Rows
 
@@ -154,6 +155,7 @@ class Graph:
             )
         else:
             self._index.load_index(str(file), max_elements=capacity + EMPTY_SLOTS)
+        self._have_large_pages(filled=file is not None)
         # The breadth of a search is state of the whole index, so it is fixed at the smallest, and a search
         # asks for max(k, ef) neighbours instead: the same result at the same cost.
         self._index.set_ef(1)
@@ -175,9 +177,14 @@ class Graph:
             needed = len(self) + len(ids)
             if needed > self._index.max_elements:
                 self._index.resize_index(int(needed * GROWTH) + EMPTY_SLOTS)
+                self._have_large_pages(filled=False)
             if len(ids):
                 self._index.add_items(rows, ids.astype(np.uint64), num_threads=threads)
             self.covered = covered
+
+    def _have_large_pages(self, *, filled: bool) -> None:
+        slot = 4 * self.dimension + 8 * int(self._index.M) + 12
+        ask_for_large_pages(int(self._index.max_elements) * slot, filled=filled)
 
     def mark_dead(self, ids: Ids) -> None:
         """Keep these chunks, which are in the graph and not marked, out of all later searches."""

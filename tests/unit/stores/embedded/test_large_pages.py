@@ -1,0 +1,44 @@
+"""Large pages are asked for where a graph is, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag_grpc.core.models import Metric
+from rag_grpc.stores.embedded.graph import Graph
+from rag_grpc.stores.embedded.large_pages import LEAST_BYTES, ask_for_large_pages
+
+pytestmark = pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage/enabled").exists(), reason="this kernel has none"
+)
+
+
+def advised_kilobytes() -> int:
+    """How much of the memory of this process may have large pages because somebody asked."""
+    total = size = 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if line.startswith("Size:"):
+            size = int(line.split()[1])
+        elif line.startswith("VmFlags:") and " hg" in line:
+            total += size
+    return total
+
+
+def test_a_graph_has_them_also_when_it_has_grown() -> None:
+    before = advised_kilobytes()
+    graph = Graph(dimension=1024, metric=Metric.COSINE, m=4, ef_construction=8, capacity=8192)
+    first = advised_kilobytes()
+    assert first - before >= 8192 * 4
+    rows = np.eye(1024, dtype=np.float32)
+    for start in range(0, 10_240, 1024):
+        graph.add(np.arange(start, start + 1024), rows, start + 1024, threads=2)
+    assert advised_kilobytes() - before >= 12_000 * 4
+    labels, _, _ = graph.nearest(rows[:1], 1)
+    assert len(labels[0]) == 1
+
+
+def test_small_memory_is_left_alone() -> None:
+    assert ask_for_large_pages(LEAST_BYTES - 1) == 0
