@@ -43,6 +43,11 @@ class StructureSplitter:
     ) -> list[TextSpan]:
         """Cut `text` as the port says. Raises ChunkingInvalid for settings that contradict each other."""
         chunking = effective(chunking)
+        if budget is None and media_type != MARKDOWN and len(text) <= chunking.max_characters:
+            # What most texts come to, in a tenth of the time.
+            start = visible_from(text, 0, len(text))
+            end = visible_until(text, start, len(text))
+            return [TextSpan(start, end)] if start < end else []
         ruler = Ruler(text, chunking.max_characters, budget.tokenizer if budget else None)
         found = outline(text) if media_type == MARKDOWN else Outline(text)
         blocks = _Blocks(text, found.blocks)
