@@ -80,7 +80,8 @@ def draw_recall(results: Results, file: Path) -> None:
         for name, outcome in results.outcomes.items()
         if outcome.sweep
     }
-    axes = Axes("Queries a second at a recall, 32 in flight", "recall@10", "queries a second", log_y=True)
+    title = f"{results.count:,} vectors, 32 queries in flight"
+    axes = Axes(title, "recall@10", "queries a second", log_y=True)
     draw_lines(lines, axes, file)
 
 
@@ -92,7 +93,7 @@ def draw_latency(results: Results, file: Path) -> None:
         if outcome.load
     }
     axes = Axes(
-        "Latency under load, at equal recall",
+        f"{results.count:,} vectors, equal recall",
         "queries in flight",
         "median latency, ms",
         log_x=True,
