@@ -41,7 +41,7 @@ class Driver(Protocol):
     """One peer's own client."""
 
     batch: int
-    """Rows in a message: what `--batches` found best."""
+    """Rows in a message; `--batches` tries others."""
     writers: int
     """Messages in flight while rows go in."""
 

@@ -24,7 +24,7 @@ KINDS = {"text": DataType.TEXT, "number": DataType.INT, "lang": DataType.TEXT, "
 class WeaviateDriver:
     """Drives Weaviate: all properties under its inverted index, as it does by itself; full vectors."""
 
-    batch = 500
+    batch = 1000
     writers = 2
 
     def __init__(self, asked: Asked) -> None:
