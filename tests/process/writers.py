@@ -17,6 +17,8 @@ MESSAGES_IN_FLIGHT = 6
 ITEMS = 4
 DIED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 """What a caller sees of a server that was killed."""
+OWN_FAULT = "Internal error from Core"
+"""What gRPC's client says, as INTERNAL, where the connection was lost in the middle of a send."""
 
 STORED = {
     ingestion.INGEST_STATUS_CREATED,
@@ -30,7 +32,7 @@ async def until_it_dies(work: Awaitable[None]) -> None:
     try:
         await work
     except grpc.aio.AioRpcError as error:
-        if error.code() not in DIED:
+        if error.code() not in DIED and error.details() != OWN_FAULT:
             raise
 
 

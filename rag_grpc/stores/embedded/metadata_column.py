@@ -48,7 +48,9 @@ class Values:
         """Note a value; lists, objects and null are none."""
         if isinstance(value, str):
             self.texts.add(value, row)
-            instant = instant_of(value) if value[-1:] in "zZ0123456789" else None
+            # Reading an id as a timestamp, to no avail, takes longer than all the rest.
+            dated = value[:1] in "0123456789" and value[-1:] in "zZ0123456789"
+            instant = instant_of(value) if dated else None
             if instant is not None:
                 self.instants.add(_in_order(instant), row)
                 self.stamps.add(row)

@@ -13,8 +13,7 @@ import concurrent.futures
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import apsw
 import structlog
@@ -36,8 +35,7 @@ Task: TypeAlias = Callable[[apsw.Connection], object]
 """Runs in the writer thread between two groups, with the writing connection outside a transaction."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Entry:
+class _Entry(NamedTuple):
     """A write or a task, and who waits for it."""
 
     work: Write | Task
