@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +13,7 @@ from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import DEFAULT_COLLECTION
-from rag_grpc.core.queries import QueryResult
+from rag_grpc.core.queries import Query, QueryResult
 from rag_grpc.core.reading import Reading
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.rpc import page_tokens
@@ -33,6 +34,8 @@ PROBLEM_BYTES = 512
 """What is kept free for each query of a batch, so that those that do not fit can still be told so."""
 ENCODING_SECONDS = 0.005
 """How long a batch's answers are encoded before other calls have a turn."""
+HITS_TOGETHER = 16_384
+"""Of a batch, how many hits may be held at once; 256 queries for ten hits each have 2,560."""
 _DOCUMENTS_A_READ = 32
 _ASK_FOR_LESS = "lower `top_k`, or `omit` parts of the hits"
 
@@ -76,18 +79,32 @@ class RetrievalServicer(RetrievalServiceServicer):
         del context
         self._validator.check(request)
         about(queries=len(request.queries))
-        results = await self._retrieval.query_batch([self._queries.read(each) for each in request.queries])
-        room = self._max_bytes - PROBLEM_BYTES * len(results)
+        queries = [self._queries.read(each) for each in request.queries]
+        room = self._max_bytes - PROBLEM_BYTES * len(queries)
         outcomes: list[bytes] = []
+        for part in _parts(queries):
+            results = await self._retrieval.query_batch(queries[part])
+            room -= await self._encode(request.queries[part], results, room, outcomes)
+        return b"".join(outcomes)
+
+    async def _encode(
+        self,
+        queries: Sequence[pb.QueryRequest],
+        results: Sequence[QueryResult | RagError],
+        room: int,
+        outcomes: list[bytes],
+    ) -> int:
+        """Encode what queries came to, and say how much of `room` it takes."""
+        left = room
         begin = perf_counter()
-        for query, result in zip(request.queries, results, strict=True):
+        for query, result in zip(queries, results, strict=True):
             if perf_counter() - begin > ENCODING_SECONDS:
                 await asyncio.sleep(0)
                 begin = perf_counter()
-            outcome, needed = self._outcome(query, result, room)
+            outcome, needed = self._outcome(query, result, left)
             outcomes.append(outcome)
-            room -= needed
-        return b"".join(outcomes)
+            left -= needed
+        return room - left
 
     def _outcome(
         self, query: pb.QueryRequest, result: QueryResult | RagError, room: int
@@ -196,3 +213,15 @@ class RetrievalServicer(RetrievalServiceServicer):
         if request.include_total_count:
             response.total_count = await self._reading.count(request.collection, request.filter)
         return response
+
+
+def _parts(queries: Sequence[Query | RagError]) -> Iterator[slice]:
+    """Cut a batch into parts that are asked and encoded one by one, so that not all is held at once."""
+    begin = hits = 0
+    for place, query in enumerate(queries):
+        wanted = query.top_k if isinstance(query, Query) else 0
+        if hits + wanted > HITS_TOGETHER and place > begin:
+            yield slice(begin, place)
+            begin, hits = place, 0
+        hits += wanted
+    yield slice(begin, len(queries))

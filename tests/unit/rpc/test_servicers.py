@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 import grpc
@@ -22,6 +22,7 @@ from rag_grpc.core.errors import (
     LimitExceeded,
     NotConfigured,
     NotReady,
+    RagError,
     RevisionMismatch,
 )
 from rag_grpc.core.ingestion import Ingestion
@@ -29,7 +30,7 @@ from rag_grpc.core.lanes import Lanes
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.preparation import Workshop
-from rag_grpc.core.queries import QueryResult
+from rag_grpc.core.queries import Query, QueryResult
 from rag_grpc.core.reading import Reading
 from rag_grpc.core.reembedding import Reembedding
 from rag_grpc.core.retrieval import Retrieval
@@ -110,7 +111,7 @@ class House:
             embedding=self.embedding,
             telemetry=telemetry,
         )
-        retrieval = Retrieval(
+        self.retrieval = Retrieval(
             store=self.store,
             embedders=self.embedders,
             limits=limits,
@@ -129,7 +130,7 @@ class House:
         )
         self.writes = IngestionServicer(ingestion=ingestion, budget=self.budget, drain=Drain(), limits=limits)
         self.reads = RetrievalServicer(
-            retrieval=retrieval,
+            retrieval=self.retrieval,
             reading=Reading(store=self.store, limits=limits),
             catalogue=self.catalogue,
             limits=limits,
@@ -354,6 +355,39 @@ async def test_what_does_not_fit_is_not_encoded_and_others_have_their_turns(
     with pytest.raises(LimitExceeded, match="max_response_bytes"):
         await house.query(query="x", top_k=30)
     assert encoded == [1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parts"),
+    [
+        ([10] * 256, [256]),
+        ([1000] * 40, [16, 16, 8]),
+        ([1000] * 16 + [10] * 50, [54, 12]),
+        ([0, 1000], [2]),
+        ([1000] * 17, [16, 1]),
+    ],
+)
+async def test_no_more_hits_of_a_batch_are_held_at_once_than_may_be(
+    house: House, monkeypatch: pytest.MonkeyPatch, wanted: list[int], parts: list[int]
+) -> None:
+    await house.fill(2)
+    asked: list[int] = []
+    query_batch = house.retrieval.query_batch
+
+    async def noted(queries: Sequence[Query | RagError]) -> list[QueryResult | RagError]:
+        asked.append(len(queries))
+        return await query_batch(queries)
+
+    monkeypatch.setattr(house.retrieval, "query_batch", noted)
+    queries = [
+        retrieval_pb.QueryRequest(query=f"hello {place}", top_k=top_k) for place, top_k in enumerate(wanted)
+    ]
+    encoded = await house.reads.BatchQuery(retrieval_pb.BatchQueryRequest(queries=queries), CONTEXT)
+    results = retrieval_pb.BatchQueryResponse.FromString(encoded).results
+    assert asked == parts
+    assert len(results) == len(queries)
+    for query, result in zip(queries, results, strict=True):
+        assert result.HasField("problem") or result.response.query == query.query
 
 
 async def test_documents_are_read_in_the_order_of_the_request(house: House) -> None:
