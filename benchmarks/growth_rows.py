@@ -17,6 +17,7 @@ GRAPH_BYTES = 8 * M + 4 * DIMENSION + 150
 """What a graph takes for each chunk: its links, its vector, and what hnswlib keeps beside them."""
 MOST_LATENCY, MOST_MEMORY, MOST_READING, SPARE_SECONDS, MOST_AFTER_KILL = 3.0, 1.35, 2.0, 3.0, 15.0
 """The goals, of the largest size: ratios and seconds."""
+GOALS_FROM = 1_000_000
 HEAD = (
     "   chunks  docs/s  us/doc  query ms  recall  own MB  ratio  mapped  child"
     "   clean  goal    kill  goal  behind"
@@ -132,6 +133,9 @@ def show(rows: list[Row]) -> None:
         )
         print("  ".join(cells))
     first, last = rows[0], rows[-1]
+    if last.chunks < GOALS_FROM:
+        print("The goals are those of a million chunks: below, the process itself outweighs them.")
+        return
     for what, value, bound in (
         (
             f"median query to that of {first.chunks:,}",
