@@ -78,16 +78,30 @@ _BATCH_RESPONSE: Final = _tag(pb.BatchQueryResult, "response", LENGTH)
 _float32 = struct.Struct("<f").pack
 
 
-def encode_answer(request: pb.QueryRequest, result: QueryResult) -> bytes:
-    """Encode a QueryResponse."""
-    if request.explain or request.highlight or request.include_vectors:
-        return answer_to_proto(request, result).SerializeToString()
-    pieces = encode_hits(result.hits, Projection(frozenset(request.metadata_keys)))
+FEW_HITS = 32
+"""So many are encoded without a look at their sizes, which takes a third of the time of encoding them."""
+
+
+def encode_answer(request: pb.QueryRequest, result: QueryResult, room: int) -> bytes | None:
+    """Encode a QueryResponse, or give None where it would have more than `room` bytes.
+
+    One that is far too large is not encoded at all, and one of few hits up to where it leaves the room.
+    """
+    as_message = request.explain or request.highlight or request.include_vectors
+    if (as_message or len(result.hits) > FEW_HITS) and least_size(request, result) > room:
+        return None
+    if as_message:
+        answer = answer_to_proto(request, result).SerializeToString()
+        return answer if len(answer) <= room else None
+    pieces = encode_hits(result.hits, Projection(frozenset(request.metadata_keys)), room)
+    if pieces is None:
+        return None
     if request.query:
         query = request.query.encode()
         pieces.append(b"%b%b%b" % (_QUERY, VARINTS[len(query)], query))
     pieces.append(_encode_plan(result.strategy, result.mode, result.matching_chunks))
-    return b"".join(pieces)
+    answer = b"".join(pieces)
+    return answer if len(answer) <= room else None
 
 
 def least_size(request: pb.QueryRequest, result: QueryResult) -> int:
@@ -123,8 +137,11 @@ def encode_batch_problem(problem: types_pb2.Problem) -> bytes:
     return pb.BatchQueryResponse(results=[pb.BatchQueryResult(problem=problem)]).SerializeToString()
 
 
-def encode_hits(hits: Iterable[Hit], projection: Projection) -> list[bytes]:
-    """Encode hits without explanations, highlights and vectors as the field `results`, in pieces."""
+def encode_hits(hits: Iterable[Hit], projection: Projection, room: int) -> list[bytes] | None:
+    """Encode hits without explanations, highlights and vectors as the field `results`, in pieces.
+
+    None, as soon as they have more than `room` bytes.
+    """
     pieces: list[bytes] = []
     lengths, projects = VARINTS, bool(projection.keys)
     for hit in hits:
@@ -141,6 +158,9 @@ def encode_hits(hits: Iterable[Hit], projection: Projection) -> list[bytes]:
             name = title.encode()
             message = b"%b%b%b%b" % (message, _TITLE, lengths[len(name)], name)
         pieces += (_RESULTS, lengths[len(message)], message)
+        room -= len(message)
+        if room < 0:
+            return None
     return pieces
 
 

@@ -19,9 +19,10 @@ FRAME_BYTES = 8
 
 
 def too_large(size: int, limit: int, advice: str) -> LimitExceeded:
-    """Make the error of a response of `size` bytes; `advice` says how to ask for less."""
+    """Make the error of a response of `size` bytes or more; `advice` says how to ask for less."""
     return LimitExceeded(
-        f"the response has {size} bytes, at most {limit} (max_response_bytes of GetServerInfo): {advice}",
+        f"the response has {size} bytes or more, at most {limit} are sent"
+        f" (max_response_bytes of GetServerInfo): {advice}",
         metadata={
             "limit": "max_response_bytes",
             "max_response_bytes": str(limit),

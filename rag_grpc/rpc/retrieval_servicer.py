@@ -61,12 +61,9 @@ class RetrievalServicer(RetrievalServiceServicer):
             raise query
         about(collection=query.collection or DEFAULT_COLLECTION)
         result = await self._retrieval.query(query)
-        size, response = least_size(request, result), b""
-        if size <= self._max_bytes:
-            response = encode_answer(request, result)
-            size = len(response)
-        if size > self._max_bytes:
-            raise too_large(size, self._max_bytes, _ASK_FOR_LESS)
+        response = encode_answer(request, result, self._max_bytes)
+        if response is None:
+            raise too_large(self._size(request, result), self._max_bytes, _ASK_FOR_LESS)
         return response
 
     async def BatchQuery(
@@ -113,14 +110,18 @@ class RetrievalServicer(RetrievalServiceServicer):
         if isinstance(result, RagError):
             problem = encode_batch_problem(problem_of(result))
             return problem, max(0, len(problem) - PROBLEM_BYTES)
-        size = least_size(query, result)
-        if size <= room:
-            outcome = encode_batch_result(encode_answer(query, result))
-            size = len(outcome)
-            if size <= room:
-                return outcome, size
-        too_much = too_large(size, self._max_bytes, f"{_ASK_FOR_LESS}, or send fewer queries at once")
+        answer = encode_answer(query, result, room)
+        if answer is not None:
+            outcome = encode_batch_result(answer)
+            if len(outcome) <= room:
+                return outcome, len(outcome)
+        advice = f"{_ASK_FOR_LESS}, or send fewer queries at once"
+        too_much = too_large(self._size(query, result), self._max_bytes, advice)
         return encode_batch_problem(problem_of(too_much)), 0
+
+    def _size(self, request: pb.QueryRequest, result: QueryResult) -> int:
+        """Say how much a response that does not fit would have at least."""
+        return max(least_size(request, result), self._max_bytes + 1)
 
     async def GetDocument(
         self, request: pb.GetDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -12,6 +12,7 @@ from rag_grpc.core.models import Chunk, TextSpan
 from rag_grpc.core.queries import QueryResult
 from rag_grpc.core.searches import Hit, SearchMode, SearchStrategy
 from rag_grpc.rpc.answer_encoding import (
+    FEW_HITS,
     VARINTS,
     encode_answer,
     encode_batch_problem,
@@ -64,12 +65,31 @@ requests = st.builds(
 
 @given(requests, results)
 def test_an_answer_is_what_the_message_says(request: pb.QueryRequest, result: QueryResult) -> None:
-    assert pb.QueryResponse.FromString(encode_answer(request, result)) == answer_to_proto(request, result)
+    assert pb.QueryResponse.FromString(bytes_of(request, result)) == answer_to_proto(request, result)
+
+
+ROOM = 1 << 30
+
+
+def bytes_of(request: pb.QueryRequest, result: QueryResult) -> bytes:
+    answer = encode_answer(request, result, ROOM)
+    assert answer is not None
+    return answer
+
+
+@given(requests, results, st.sampled_from([0, FEW_HITS]))
+def test_an_answer_is_made_where_it_has_room(
+    request: pb.QueryRequest, result: QueryResult, more: int
+) -> None:
+    result = result._replace(hits=(*result.hits, *result.hits[:1] * more))
+    answer = bytes_of(request, result)
+    assert encode_answer(request, result, len(answer)) == answer
+    assert encode_answer(request, result, len(answer) - 1) is None
 
 
 @given(requests, results)
 def test_no_answer_is_smaller_than_its_least_size(request: pb.QueryRequest, result: QueryResult) -> None:
-    assert least_size(request, result) <= len(encode_answer(request, result))
+    assert least_size(request, result) <= len(bytes_of(request, result))
 
 
 def test_the_least_size_counts_what_makes_answers_large() -> None:
@@ -80,7 +100,7 @@ def test_the_least_size_counts_what_makes_answers_large() -> None:
         (Hit("a", chunk, "n" * 70, facts, 1.0),), SearchStrategy.EXACT, {}, SearchMode.DENSE, None, [spans]
     )
     request = pb.QueryRequest(include_vectors=True, highlight=True)
-    size = len(encode_answer(request, result))
+    size = len(bytes_of(request, result))
     assert 0.8 * size < least_size(request, result) <= size
 
 
@@ -88,13 +108,13 @@ def test_vectors_come_along() -> None:
     chunk = Chunk(0, "text", None, None, (), np.array([1, 2], np.float32))
     result = QueryResult((Hit("a", chunk, "", None, 1.0),), SearchStrategy.EXACT, {}, SearchMode.DENSE, None)
     request = pb.QueryRequest(include_vectors=True)
-    answer = pb.QueryResponse.FromString(encode_answer(request, result))
+    answer = pb.QueryResponse.FromString(bytes_of(request, result))
     assert np.frombuffer(answer.results[0].chunk.vector.packed, "<f4").tolist() == [1, 2]
 
 
 @given(results)
 def test_a_batch_is_put_together_from_its_results(result: QueryResult) -> None:
-    answer = encode_answer(pb.QueryRequest(), result)
+    answer = bytes_of(pb.QueryRequest(), result)
     problem = types_pb2.Problem(code=5, message="there is none")
     encoded = encode_batch_result(answer) + encode_batch_problem(problem)
     expected = pb.BatchQueryResponse()

@@ -329,9 +329,10 @@ async def test_what_does_not_fit_is_not_encoded_and_others_have_their_turns(
     monkeypatch.setattr(retrieval_servicer, "ENCODING_SECONDS", -1.0)
     encoded: list[int] = []
 
-    def noted(request: retrieval_pb.QueryRequest, result: QueryResult) -> bytes:
-        encoded.append(request.top_k)
-        return encode_answer(request, result)
+    def noted(request: retrieval_pb.QueryRequest, result: QueryResult, room: int) -> bytes | None:
+        answer = encode_answer(request, result, room)
+        encoded.extend([] if answer is None else [request.top_k])
+        return answer
 
     monkeypatch.setattr(retrieval_servicer, "encode_answer", noted)
     turns = 0
