@@ -156,7 +156,9 @@ def _metadata_check(rule: Rule, limits: Limits) -> FieldCheck:
     def check(value: Any, path: str, findings: Findings) -> None:
         size = value.ByteSize()
         if size > bound:
+            # As with lists: a request's worth of values takes a second to walk.
             findings.exceeds(path, f"has {size} bytes, at most {bound}", limit)
+            return
         check_metadata(value, path, findings)
 
     return check

@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from rag_grpc.core.chunking import DEFAULT_MAX_CHARACTERS
 from rag_grpc.core.errors import InvalidField, LimitExceeded
 from rag_grpc.core.limits import Limits
+from rag_grpc.rpc import validation
 from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import ingestion_service_pb2 as ingestion
 from ragapi.v1 import retrieval_service_pb2 as retrieval
@@ -176,6 +177,15 @@ def test_too_much_metadata_exceeds_a_limit() -> None:
     assert isinstance(error, LimitExceeded)
     assert error.metadata["limit"] == "max_metadata_bytes"
     assert error.metadata["max_metadata_bytes"] == str(256 * 1024)
+
+
+def test_too_much_metadata_is_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    walked: list[str] = []
+    monkeypatch.setattr(validation, "check_metadata", lambda _metadata, path, _findings: walked.append(path))
+    small, large = with_metadata(a=Value()), with_metadata(a=Value(string_value="x" * (256 * 1024)))
+    for message in (small, large):
+        VALIDATOR.error_of(message)
+    assert walked == ["document.metadata"]
 
 
 # ---------------------------------------------------------------------------- queries
