@@ -106,7 +106,7 @@ class IngestStream:
         """Read, store and answer.
 
         Raises what ends the stream, after all that was read is answered: NotReady where the server drains,
-        InvalidField and LimitExceeded for a message that cannot be decoded or is too large.
+        InvalidField and LimitExceeded for a message that cannot be decoded, is too large or is unanswerable.
         """
         drained = asyncio.ensure_future(self._drain.wait())
         try:

@@ -13,7 +13,7 @@ not in this format is left to the decoder, which refuses it.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from google.protobuf import descriptor_pool
 
@@ -26,8 +26,11 @@ SMALL: Final = 64 * 1024
 """Bytes of a request that is not looked at: what they can hold is decoded in milliseconds."""
 MOST_FIELDS: Final = 100_000
 """Of a request, those nobody knows included; it is ten times what the longest list may have."""
+LEAST_PROBLEM: Final = 128
+"""Bytes that the Problem of an item of too long a list has at least: it names list and limit, twice."""
 _VARINT, _FIXED64, _LENGTH, _GROUP, _GROUP_END, _FIXED32 = range(6)
 _LONGEST_VARINT: Final = 63
+_REQUESTS_STREAM: Final = frozenset({"CLIENT_STREAMING", "BIDI_STREAMING"})
 
 
 class ItemCounts:
@@ -36,18 +39,23 @@ class ItemCounts:
     def __init__(self, method: Method, limits: Limits) -> None:
         service = descriptor_pool.Default().FindServiceByName(method.service)
         self._limits = limits
-        self._bounds: dict[int, tuple[str, int, str]] = {}
+        self._bounds: dict[int, _Bound] = {}
         for field in service.methods_by_name[method.name].input_type.fields:
             rule = RULES.get(field.full_name)
             if rule is None or field.message_type is None or not field.is_repeated:
                 continue
             if rule.max_items_limit:
-                bound = getattr(limits, rule.max_items_limit), rule.max_items_limit
+                most = getattr(limits, rule.max_items_limit)
             elif rule.max_items is not None:
-                bound = rule.max_items, ""
+                most = rule.max_items
             else:
                 continue
-            self._bounds[field.number] = (field.name, *bound)
+            counted = most
+            if rule.each_alone and method.type in _REQUESTS_STREAM:
+                # Too long a message of a stream is answered, and fails its items, unless there is no room
+                # for that in a response. Only a list of which that is sure ends the stream here.
+                counted = max(most, limits.max_response_bytes // LEAST_PROBLEM)
+            self._bounds[field.number] = _Bound(field.name, most, counted, rule.max_items_limit)
 
     def check(self, request: bytes) -> None:
         """Raise LimitExceeded or InvalidField where a list has more items than it may."""
@@ -75,20 +83,28 @@ class ItemCounts:
                 return
             if kind == _LENGTH and not depth and number in self._bounds:
                 counts[number] += 1
-                name, bound, limit = self._bounds[number]
-                if counts[number] > bound:
-                    _note(findings, name, bound, limit)
+                if counts[number] > self._bounds[number].counted:
+                    _note(findings, self._bounds[number])
                     return
             depth += (kind == _GROUP) - (kind == _GROUP_END)
             at = _behind(request, at, kind)
 
 
-def _note(findings: Findings, name: str, bound: int, limit: str) -> None:
-    wrong = f"has more than {bound} items, at most {bound}"
-    if limit:
-        findings.exceeds(name, wrong, limit)
+class _Bound(NamedTuple):
+    """How long a list may be, and up to what length it is counted."""
+
+    name: str
+    most: int
+    counted: int
+    limit: str
+
+
+def _note(findings: Findings, bound: _Bound) -> None:
+    wrong = f"has more than {bound.counted} items, at most {bound.most}"
+    if bound.limit:
+        findings.exceeds(bound.name, wrong, bound.limit)
     else:
-        findings.breaks(name, wrong)
+        findings.breaks(bound.name, wrong)
 
 
 def _behind(request: Any, at: int, kind: int) -> int:

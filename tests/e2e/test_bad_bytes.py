@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rag_grpc.app import running_server
 from rag_grpc.rpc.server import MESSAGE_MARGIN
 from rag_grpc.settings import Settings
+from ragapi.v1 import errors_pb2
 from ragapi.v1 import ingestion_service_pb2 as ingestion
 from ragapi.v1.types_pb2 import Document
 from tests.e2e.bare_client import RPCS, send
@@ -149,6 +150,20 @@ async def test_a_stream_ends_with_what_cannot_be_read_and_answers_what_came_befo
     check(answer, bad)
     assert answer.reason == ("LIMIT_EXCEEDED" if len(bad) > SMALLEST else "INVALID_FIELD")
     assert [response.sequence for response in answer.responses] == [7]
+
+
+@pytest.mark.parametrize("characters", [1, 200], ids=["20 kB", "200 kB"])
+async def test_too_many_items_of_any_size_fail_and_the_stream_goes_on(
+    served: grpc.aio.Channel, characters: int
+) -> None:
+    item = ingestion.IngestItem(document=Document(doc_id="many", text="t" * characters))
+    many = ingestion.StreamIngestDocumentsRequest(items=[item] * 1001, sequence=1)
+    good = ingestion.StreamIngestDocumentsRequest(items=[GOOD], sequence=2)
+    answer = await send(served, RPCS["StreamIngestDocuments"], many, good)
+    assert answer.code is grpc.StatusCode.OK, answer
+    assert [response.sequence for response in answer.responses] == [1, 2]
+    failed = [result.problem.reason for result in answer.responses[0].results]
+    assert failed == [errors_pb2.ERROR_REASON_LIMIT_EXCEEDED] * 1001
 
 
 FLOODS = {  # the shortest item of each list, which fills the largest message by the million

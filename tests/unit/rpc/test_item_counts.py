@@ -10,7 +10,9 @@ from google.protobuf.message import Message
 from rag_grpc.core.errors import InvalidField, LimitExceeded
 from rag_grpc.core.limits import Limits
 from rag_grpc.rpc.interceptors.call import Method
-from rag_grpc.rpc.item_counts import MOST_FIELDS, SMALL, ItemCounts
+from rag_grpc.rpc.item_counts import LEAST_PROBLEM, MOST_FIELDS, SMALL, ItemCounts
+from rag_grpc.rpc.status import problem_of
+from rag_grpc.rpc.validation import Validator
 from ragapi.v1 import evaluation_service_pb2 as evaluation
 from ragapi.v1 import ingestion_service_pb2 as ingestion
 from ragapi.v1 import retrieval_service_pb2 as retrieval
@@ -30,8 +32,8 @@ class Watched(bytes):
         return super().__getitem__(place)
 
 
-def counts(service: str, name: str) -> ItemCounts:
-    method = Method.named(f"ragapi.v1.{service}", name, request_streaming=False, response_streaming=False)
+def counts(service: str, name: str, *, streams: bool = False) -> ItemCounts:
+    method = Method.named(f"ragapi.v1.{service}", name, request_streaming=streams, response_streaming=streams)
     return ItemCounts(method, LIMITS)
 
 
@@ -75,6 +77,32 @@ def test_no_more_items_are_looked_at_than_there_may_be(
     assert (violation.field, caught.value.metadata["limit"]) == (field, limit)
     assert violation.description.startswith(f"has more than {bound} items, at most {bound}")
     assert request.looks <= 2 * (bound + 1)
+
+
+def test_a_message_of_a_stream_is_left_to_be_answered_where_that_may_be() -> None:
+    most, answerable = LIMITS.max_batch_documents, LIMITS.max_response_bytes // LEAST_PROBLEM
+    look = counts("IngestionService", "StreamIngestDocuments", streams=True)
+    look.check(UNKNOWN * SMALL + ITEM * answerable)
+    request = Watched(ITEM * MANY)
+    with pytest.raises(LimitExceeded, match=f"has more than {answerable} items, at most {most} "):
+        look.check(request)
+    assert request.looks <= 2 * (answerable + 1)
+
+
+@pytest.mark.parametrize("collection", ["", "No!"])
+def test_what_is_counted_out_of_a_stream_could_not_be_answered(collection: str) -> None:
+    items = [ingestion.IngestItem()] * (LIMITS.max_batch_documents + 1)
+    error = Validator(LIMITS).error_of(
+        ingestion.StreamIngestDocumentsRequest(collection=collection, items=items)
+    )
+    assert error is not None
+    assert problem_of(error).ByteSize() >= LEAST_PROBLEM
+
+
+def test_a_list_whose_length_ends_a_stream_has_no_room_beyond_it() -> None:
+    item = empty(evaluation.EvaluateRetrievalRequest, "queries")
+    with pytest.raises(InvalidField, match="has more than 1000 items, at most 1000"):
+        counts("EvaluationService", "EvaluateRetrieval", streams=True).check(item * MANY)
 
 
 def test_a_bound_that_is_no_limit_of_the_server_is_a_rule() -> None:

@@ -117,8 +117,8 @@ class IngestionServiceServicer(object):
         responses while you write. The call's deadline, if any, covers the whole
         stream. A server that drains answers what it has read and ends the stream
         with `NOT_READY`: reconnect and send what was not answered. Only that,
-        wrong credentials and a message that cannot be decoded or is too large end
-        a stream.
+        wrong credentials and a message that cannot be decoded, is too large or has
+        more items than one response can tell the faults of end a stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

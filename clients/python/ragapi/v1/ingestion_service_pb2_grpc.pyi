@@ -60,8 +60,8 @@ class IngestionServiceStub:
     responses while you write. The call's deadline, if any, covers the whole
     stream. A server that drains answers what it has read and ends the stream
     with `NOT_READY`: reconnect and send what was not answered. Only that,
-    wrong credentials and a message that cannot be decoded or is too large end
-    a stream.
+    wrong credentials and a message that cannot be decoded, is too large or has
+    more items than one response can tell the faults of end a stream.
     """
     UpdateMetadata: grpc.UnaryUnaryMultiCallable[ragapi.v1.ingestion_service_pb2.UpdateMetadataRequest, ragapi.v1.ingestion_service_pb2.UpdateMetadataResponse]
     """Changes a document's metadata; its text and chunks stay as they are, and
@@ -117,8 +117,8 @@ class IngestionServiceAsyncStub(IngestionServiceStub):
     responses while you write. The call's deadline, if any, covers the whole
     stream. A server that drains answers what it has read and ends the stream
     with `NOT_READY`: reconnect and send what was not answered. Only that,
-    wrong credentials and a message that cannot be decoded or is too large end
-    a stream.
+    wrong credentials and a message that cannot be decoded, is too large or has
+    more items than one response can tell the faults of end a stream.
     """
     UpdateMetadata: grpc.aio.UnaryUnaryMultiCallable[ragapi.v1.ingestion_service_pb2.UpdateMetadataRequest, ragapi.v1.ingestion_service_pb2.UpdateMetadataResponse]  # type: ignore[assignment]
     """Changes a document's metadata; its text and chunks stay as they are, and
@@ -189,8 +189,8 @@ class IngestionServiceServicer(metaclass=abc.ABCMeta):
         responses while you write. The call's deadline, if any, covers the whole
         stream. A server that drains answers what it has read and ends the stream
         with `NOT_READY`: reconnect and send what was not answered. Only that,
-        wrong credentials and a message that cannot be decoded or is too large end
-        a stream.
+        wrong credentials and a message that cannot be decoded, is too large or has
+        more items than one response can tell the faults of end a stream.
         """
 
     @abc.abstractmethod
