@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import chain
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import Stemmer  # type: ignore[import-not-found]  # it ships no annotations
 import tantivy
@@ -78,15 +78,24 @@ _BLANKED: Final = {code: " " for code in range(128) if not chr(code).isalnum()}
 """What is no word of an ASCII text, for str.translate."""
 
 CACHED_WORDS: Final = 100_000
-"""For each language, some 10 MB: a text is mostly words that came before."""
+"""Of one language, as terms or as tokens: a text is mostly words that came before. 100,000 words of nine
+letters take some 20 MB as terms and 45 MB as tokens."""
+CACHED_IN_ALL: Final = 200_000
+"""Of all languages together, since a request may name any language: 200,000 each would be gigabytes."""
 CACHED_LENGTH: Final = 32
+CACHED_TERMS: Final = 4
+"""What has more is a phrase without spaces: it hardly comes again and takes up to twenty times as much."""
+_COUNTED_EACH: Final = 256
+"""Words after which a cache looks at all the others, so that a new word hardly costs more for it."""
 
 
 class SnowballAnalyzer:
     """An Analyzer. See the port for what is promised; any thread may call it."""
 
     def __init__(self) -> None:
-        self._languages: dict[str, _Language] = {"": _Language("")}
+        self._room = _Room()
+        self._making = Lock()
+        self._languages: dict[str, _Language] = {"": _Language("", self._room)}
 
     @property
     def version(self) -> str:
@@ -111,20 +120,42 @@ class SnowballAnalyzer:
         if found is None:
             if language not in ALGORITHMS:
                 return self._languages[""]
-            # Two threads may both make one: then one of them is dropped.
-            found = self._languages[language] = _Language(language)
+            with self._making:
+                found = self._languages.get(language) or _Language(language, self._room)
+                self._languages[language] = found
         return found
+
+
+class _Room:
+    """What the caches of all languages may hold together."""
+
+    def __init__(self) -> None:
+        self._caches: list[dict[str, Any]] = []
+
+    def share(self, cache: dict[str, Any]) -> None:
+        """Count this cache too, from now on."""
+        self._caches.append(cache)
+
+    def keep(self, cache: dict[str, Any], stretch: str, found: Sequence[Any]) -> None:
+        """Put into `cache` what was found in `stretch`, if that is likely to be asked for again."""
+        if len(stretch) > CACHED_LENGTH or len(found) > CACHED_TERMS:
+            return
+        if len(cache) >= CACHED_WORDS:
+            cache.clear()
+        elif len(cache) % _COUNTED_EACH == 0 and sum(map(len, self._caches)) >= CACHED_IN_ALL:
+            max(self._caches, key=len).clear()
+        cache[stretch] = found
 
 
 class _Language:
     """The rules of one language."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, room: _Room) -> None:
         self._english = language == "en"
         self._turkish = language == "tr"
         self._stands = language not in ALGORITHMS
-        self._words = _Words(language)
-        self._pieces = lru_cache(CACHED_WORDS)(self._words.tokens)
+        self._words = _Words(language, room)
+        self._pieces = _Pieces(self._words, room)
 
     def terms(self, text: str) -> list[str]:
         text = self._prepared(text)
@@ -147,11 +178,8 @@ class _Language:
         return [
             Token(term, match.start() + first, match.start() + last)
             for match in _STRETCHES.finditer(text)
-            for term, first, last in self._of_stretch(match[0])
+            for term, first, last in self._pieces[match[0]]
         ]
-
-    def _of_stretch(self, stretch: str) -> list[Token]:
-        return self._pieces(stretch) if len(stretch) <= CACHED_LENGTH else self._words.tokens(stretch)
 
     def _prepared(self, text: str) -> str:
         """Blank out what the language does not count as words; no offset changes."""
@@ -166,8 +194,10 @@ class _Language:
 class _Words(dict[str, tuple[str, ...]]):
     """The terms of each stretch that came before; others are worked out when they are asked for."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, room: _Room) -> None:
         super().__init__()
+        self._room = room
+        room.share(self)
         algorithm = ALGORITHMS.get(language)
         # Stemmers have a state, and a cache of their own that would be a second one.
         self._lock = Lock()
@@ -184,10 +214,7 @@ class _Words(dict[str, tuple[str, ...]]):
             terms = tuple(pairs)
         else:
             terms = tuple([each.term for each in self.tokens(stretch)])
-        if len(stretch) <= CACHED_LENGTH:
-            if len(self) >= CACHED_WORDS:
-                self.clear()
-            self[stretch] = terms
+        self._room.keep(self, stretch, terms)
         return terms
 
     def tokens(self, stretch: str) -> list[Token]:
@@ -200,6 +227,21 @@ class _Words(dict[str, tuple[str, ...]]):
         with self._lock:
             stemmed = [each._replace(term=self._stem.stemWord(each.term)) for each in found]
         return [each for each in stemmed if each.term]
+
+
+class _Pieces(dict[str, list[Token]]):
+    """The tokens of each stretch that came before."""
+
+    def __init__(self, source: _Words, room: _Room) -> None:
+        super().__init__()
+        self._words = source
+        self._room = room
+        room.share(self)
+
+    def __missing__(self, stretch: str) -> list[Token]:
+        tokens = self._words.tokens(stretch)
+        self._room.keep(self, stretch, tokens)
+        return tokens
 
 
 def _stop_filter(algorithm: str) -> tantivy.TextAnalyzer:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import tantivy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_grpc.analyzers import snowball
 from rag_grpc.analyzers.snowball import ALGORITHMS, STOP_WORDS, SnowballAnalyzer
 from rag_grpc.core.analysis import PlainAnalyzer
 
@@ -73,6 +75,44 @@ def test_every_language_is_there_and_its_stop_words_are_known_or_not() -> None:
         else:
             with pytest.raises(ValueError, match=r"Unsupported|No builtin"):
                 builder.filter(tantivy.Filter.stopword(algorithm))
+
+
+def kept(analyzer: SnowballAnalyzer) -> int:
+    """Count the entries of every cache that the analyzer holds on to."""
+    caches: list[int] = []
+    seen: set[int] = set()
+    left: list[Any] = [analyzer]
+    while left:
+        each = left.pop()
+        if id(each) in seen or not type(each).__module__.startswith((snowball.__name__, "builtins")):
+            continue
+        seen.add(id(each))
+        if isinstance(each, dict) and type(each) is not dict:
+            caches.append(len(each))
+        left += vars(each).values() if hasattr(each, "__dict__") else ()
+        left += each.values() if type(each) is dict else ()
+    return sum(caches)
+
+
+def test_all_languages_together_keep_so_many_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snowball, "CACHED_IN_ALL", 1000)
+    monkeypatch.setattr(snowball, "_COUNTED_EACH", 10)
+    analyzer = SnowballAnalyzer()
+    most = 0
+    for language in ["", *ALGORITHMS]:
+        text = " ".join(f"{language}{number}" for number in range(200))
+        assert analyzer.terms(text, language) == [token.term for token in analyzer.tokens(text, language)]
+        most = max(most, kept(analyzer))
+    assert 500 < most <= 1000 + 2 * 10 * (len(ALGORITHMS) + 1)
+
+
+@pytest.mark.parametrize("language", ["", "en"])
+def test_phrases_without_spaces_are_not_kept(language: str) -> None:
+    analyzer = SnowballAnalyzer()
+    for text in ("\u65e5\u672c\u8a9e\u306e\u6587\u66f8", "word" * 20):
+        analyzer.terms(text, language)
+        analyzer.tokens(text, language)
+    assert kept(analyzer) == 0
 
 
 def test_threads_may_share_it() -> None:
