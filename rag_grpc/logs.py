@@ -1,6 +1,8 @@
 """Where log events go and how they look: JSON lines for programs, colours for people.
 
-Events go to standard output, one a line, and are flushed at once; what foreign
+Events go to standard output, one a line. They are flushed at once, except for the
+access lines of JSON: those of one turn of the event loop are flushed together at the
+next, so that a process that is killed loses the lines of its last turn. What foreign
 code prints goes to standard error and never between them. What libraries log
 through the standard library becomes the event "library_message".
 """
