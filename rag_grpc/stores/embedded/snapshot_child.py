@@ -32,7 +32,7 @@ from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.graph import Graph
-from rag_grpc.stores.embedded.snapshots import GRAPH_FILE, Content, Manifest, publish, seal
+from rag_grpc.stores.embedded.snapshots import GRAPH_FILE, Content, Manifest, publish, remove, seal
 
 log = structlog.get_logger(__name__)
 
@@ -71,31 +71,51 @@ class SnapshotChild:
     def finished(self) -> bool:
         """Whether the snapshot is whole; then it was taken, or its failure logged."""
         if self._sealing is None:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            if not pid:
+            status = self._status()
+            if status is None:
                 return False
             self._pid = 0
             if status:
                 self._fault = f"the child ended with status {os.waitstatus_to_exitcode(status)}"
-            self._sealing = threading.Thread(target=self._seal, name="snapshot", daemon=True)
-            self._sealing.start()
+            sealing = threading.Thread(target=self._seal, name="snapshot", daemon=True)
+            sealing.start()
+            self._sealing = sealing
         if self._sealing.is_alive():
             return False
+        self._take()
+        return True
+
+    def _status(self) -> int | None:
+        """Return what the child ended with, None while it is at work."""
+        try:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+        except ChildProcessError:
+            # SIGCHLD was ignored by whoever started the server: nothing is kept of a child that ended.
+            # Whether it wrote all of the graph is seen by the file's size.
+            return 0
+        return status if pid else None
+
+    def _take(self) -> None:
+        """Let the state know of the snapshot, or the log of its failure."""
         self.seconds = monotonic() - self._began
         self.failed = self._manifest is None
         if self._manifest is None:
             log.warning("snapshot_failed", collection=self._collection.name, error=self._fault)
             shutil.rmtree(self._making, ignore_errors=True)
-            return True
-        self.state.births -= self._births
-        self.state.snapshot_seq, self.state.snapshot_time = self._manifest.seq, self._manifest.made_at
+            return
+        # What takes the collection over holds `following` too, and sets the same anew.
+        with self.state.following:
+            if self.obsolete:
+                remove(self._making.parent / f"snapshot-{self._manifest.seq}")
+                return
+            self.state.births -= self._births
+            self.state.snapshot_seq, self.state.snapshot_time = self._manifest.seq, self._manifest.made_at
         log.info(
             "snapshot_made",
             collection=self._collection.name,
             chunks=self._manifest.elements,
             seconds=round(self.seconds, 1),
         )
-        return True
 
     def _seal(self) -> None:
         """Check and publish what the child wrote, in a thread of its own: it reads all of it."""
@@ -104,8 +124,8 @@ class SnapshotChild:
         try:
             manifest = seal(self._making, self._content, self._collection, self._parameters)
             publish(self._making, manifest.seq)
-        except OSError as error:
-            self._fault = str(error)
+        except (OSError, MemoryError) as error:
+            self._fault = str(error) or type(error).__name__
         else:
             self._manifest = manifest
 
@@ -113,10 +133,12 @@ class SnapshotChild:
         """End the child, and forget what it made."""
         if self._sealing is not None:
             self._sealing.join()
-        if self._pid:
+        # A number that was let go of may be another process by now: first ask whether it is this one's.
+        if self._pid and self._status() is None:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            with suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
         shutil.rmtree(self._making, ignore_errors=True)
 
 

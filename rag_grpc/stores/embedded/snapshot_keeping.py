@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
@@ -52,13 +53,33 @@ class SnapshotKeeper:
     def let_go_of_obsolete(self) -> None:
         """End a child whose collection is gone, or has another embedder."""
         if self._child is not None and self._child.obsolete:
-            self.stop()
+            try:
+                self.stop()
+            except Exception:
+                log.exception("snapshot_failed")
+                self._give_up()
 
     def look_after(self, states: Iterable[CollectionState], *, busy: bool, row_seconds: float) -> None:
         """Take what a child made, or start one that is due, unless a compaction keeps memory `busy`.
 
-        `row_seconds` is what a row takes to come into a graph again.
+        `row_seconds` is what a row takes to come into a graph again. Raises nothing: a snapshot that fails,
+        of whatever kind the failure is, must not end the thread that looks after the indexes.
         """
+        try:
+            self._step(states, busy=busy, row_seconds=row_seconds)
+        except Exception:
+            log.exception("snapshot_failed")
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Drop the child, whatever its state, and try again later."""
+        self._not_before = monotonic() + RETRY_SECONDS
+        child, self._child = self._child, None
+        if child is not None:
+            with suppress(Exception):
+                child.stop()
+
+    def _step(self, states: Iterable[CollectionState], *, busy: bool, row_seconds: float) -> None:
         if self._child is not None:
             if self._child.finished():
                 rest = RETRY_SECONDS if self._child.failed else self._child.seconds * REST
@@ -79,6 +100,10 @@ class SnapshotKeeper:
     def _begin(self, state: CollectionState) -> None:
         try:
             keep_filters(state, self._folder.index_folder(state.collection.id))
+        except OSError as error:
+            # The graph is the dearer of the two, and needs no filters.
+            log.warning("filters_not_kept", collection=state.collection.name, error=str(error))
+        try:
             self._child = SnapshotChild(state, self._folder, self._parameters)
         except OSError as error:
             log.warning("snapshot_failed", collection=state.collection.name, error=str(error))

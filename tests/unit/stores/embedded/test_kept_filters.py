@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from rag_grpc.core.filter_language import parse
-from rag_grpc.core.models import DeleteRefs, DocumentRef, PatchMetadata
+from rag_grpc.core.models import DeleteRefs, DocumentRef, MetadataDict, PatchMetadata
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.kept_filters import FILE
@@ -39,7 +39,12 @@ async def fill(store: EmbeddedStore, first: int, end: int) -> None:
     collection = store.collection("things")
     rows = np.random.default_rng(first).normal(size=(end - first, 4)).astype(np.float32)
     for number, row in enumerate(rows, first):
-        metadata = {"n": float(number), "even": number % 2 == 0, "tags": [f"t{number % 3}"], "rare": None}
+        metadata: MetadataDict = {
+            "n": float(number),
+            "even": number % 2 == 0,
+            "tags": [f"t{number % 3}"],
+            "rare": None,
+        }
         await put(store, collection, prepared(f"d-{number:02}", row, metadata=metadata))
 
 

@@ -1,0 +1,122 @@
+"""A snapshot that fails, of whatever kind the failure is, ends no thread and is tried again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import structlog
+
+from rag_grpc.stores.embedded import snapshot_child, snapshot_keeping
+from rag_grpc.stores.embedded.dense_index import IndexParameters
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
+from rag_grpc.stores.embedded.store import EmbeddedStore
+from tests.contracts.fakes import JsonCodec, Records, prepared, put, spec
+from tests.unit.stores.embedded.failing_disk import eventually
+
+DOCUMENTS = 40
+
+
+@pytest.fixture
+async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EmbeddedStore]:
+    """A store that makes a snapshot whenever something came, and tries again at once."""
+    monkeypatch.setattr(snapshot_keeping, "RETRY_SECONDS", 0.01)
+    settings = EmbeddedSettings(
+        index=IndexParameters(graph_from=8), disk_reserve_bytes=0, snapshot_seconds=1e-9
+    )
+    opened = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), settings=settings)
+    await opened.open()
+    await opened.create_collection(spec(), "")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def ignored_children() -> Iterator[None]:
+    """As under a parent that ignores SIGCHLD, which a process inherits."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+async def fill(store: EmbeddedStore) -> None:
+    rows = np.random.default_rng(1).normal(size=(DOCUMENTS, 4)).astype(np.float32)
+    for number, row in enumerate(rows):
+        await put(store, store.collection("things"), prepared(f"d-{number:02}", row))
+
+
+def was_saved(store: EmbeddedStore) -> bool:
+    return store.stats().collections[0].snapshot_time is not None
+
+
+@pytest.mark.usefixtures("ignored_children")
+async def test_snapshots_are_made_where_nobody_hears_of_children(store: EmbeddedStore) -> None:
+    with structlog.testing.capture_logs() as events:
+        await fill(store)
+        await eventually(lambda: was_saved(store))
+    assert "snapshot_failed" not in [event["event"] for event in events]
+
+
+@pytest.mark.usefixtures("ignored_children")
+async def test_a_child_that_nobody_hears_of_is_ended(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait_for_ever(*_: object) -> None:
+        signal.pause()
+        os._exit(1)
+
+    monkeypatch.setattr(snapshot_child, "_write", wait_for_ever)
+    await fill(store)
+    await eventually(lambda: bool(psutil.Process().children()))
+    await store.close()
+    assert not psutil.Process().children()
+
+
+def fails_once(error: Exception, call: Callable[..., object]) -> Callable[..., object]:
+    failed = threading.Event()
+
+    def wrapped(*arguments: object, **named: object) -> object:
+        if not failed.is_set():
+            failed.set()
+            raise error
+        return call(*arguments, **named)
+
+    return wrapped
+
+
+FAILURES = {
+    "no memory for filters": (snapshot_keeping, "keep_filters", MemoryError()),
+    "no memory for a child": (snapshot_child, "_fork", MemoryError()),
+    "no thread": (snapshot_child.SnapshotChild, "_take", RuntimeError("can't start new thread")),
+    "no memory to seal": (snapshot_child, "seal", MemoryError()),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_failure_of_any_kind_is_logged_and_tried_again(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    place, name, error = FAILURES[failure]
+    monkeypatch.setattr(place, name, fails_once(error, getattr(place, name)))
+    with structlog.testing.capture_logs() as events:
+        await fill(store)
+        await eventually(lambda: was_saved(store))
+    assert "snapshot_failed" in [event["event"] for event in events]
+    assert store.stats().collections[0].graph
+
+
+async def test_a_graph_is_saved_where_filters_cannot_be(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(snapshot_keeping, "keep_filters", refuse)
+    await fill(store)
+    await eventually(lambda: was_saved(store))
