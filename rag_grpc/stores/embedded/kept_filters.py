@@ -77,9 +77,9 @@ def keep_filters(state: CollectionState, folder: Path) -> None:
 
 
 def read_filters(
-    connection: apsw.Connection, row: CollectionRow, codec: MetadataCodec, folder: Path
+    connection: apsw.Connection, row: CollectionRow, codec: MetadataCodec, folder: Path, seq: int
 ) -> tuple[FilterIndex, int] | None:
-    """Return what was kept, brought up to what is committed, and as of which seq it lies on the disk.
+    """Return what was kept, brought up to `seq`, the last one committed, and as of which seq it was kept.
 
     None where nothing was kept. Raises FiltersUnusable and apsw.Error.
     """
@@ -93,6 +93,9 @@ def read_filters(
         head, body = _verified(written)
         if (head.format, head.byteorder, head.uid) != (FORMAT, sys.byteorder, row.collection.uid):
             raise FiltersUnusable("it is of another format or collection")
+        if head.seq > seq:
+            # An older database was put beside it: what it has may never have been, or have gone another way.
+            raise FiltersUnusable(f"it is as of seq {head.seq}, and the database of {seq}")
         index = FilterIndex.read(codec, PartsIn(body))
     except (ValueError, TypeError, KeyError) as error:
         raise FiltersUnusable(f"it cannot be read: {error}") from error

@@ -62,7 +62,8 @@ class IndexLoader:
 
     def state(self, connection: apsw.Connection, row: CollectionRow, seq: int) -> CollectionState:
         """Load one collection as of `seq`, the last one committed. Raises StorageFull and apsw.Error."""
-        with VerifiedBeside(self._folder.index_folder(row.collection.id), row, self._parameters) as verified:
+        beside = self._folder.index_folder(row.collection.id)
+        with VerifiedBeside(beside, row, self._parameters, seq) as verified:
             state = self._state(connection, row, seq)
             self._adopt_snapshot(state, verified)
         state.publish(seq, state.view.counts)
@@ -73,7 +74,7 @@ class IndexLoader:
         """Load all but the graph."""
         index = self.vectors(connection, row)
         counts = CollectionCounts(row.counters.documents, row.counters.chunks)
-        filters, filters_seq = self._kept_or_made_filters(connection, row)
+        filters, filters_seq = self._kept_or_made_filters(connection, row, seq)
         try:
             lexical, fault = self._lexical.load_or_explain(connection, row, seq)
         except BaseException:
@@ -94,12 +95,12 @@ class IndexLoader:
         return state
 
     def _kept_or_made_filters(
-        self, connection: apsw.Connection, row: CollectionRow
+        self, connection: apsw.Connection, row: CollectionRow, seq: int
     ) -> tuple[FilterIndex, int]:
         """Return what filters ask, and as of which seq that lies on the disk, -1 where it does not."""
         folder = self._folder.index_folder(row.collection.id)
         try:
-            kept = read_filters(connection, row, self._codec, folder)
+            kept = read_filters(connection, row, self._codec, folder, seq)
         except FiltersUnusable as error:
             log.warning("filters_refused", collection=row.collection.name, reason=str(error))
             (folder / FILE).unlink(missing_ok=True)
@@ -188,9 +189,9 @@ class IndexLoader:
 class VerifiedBeside:
     """Verifies the snapshots of a collection while its rows are read: hashing needs no GIL."""
 
-    def __init__(self, folder: Path, row: CollectionRow, parameters: IndexParameters) -> None:
+    def __init__(self, folder: Path, row: CollectionRow, parameters: IndexParameters, seq: int) -> None:
         self.paths = snapshots(folder)
-        self._verify = partial(verify, collection=row.collection, parameters=parameters)
+        self._verify = partial(verify, collection=row.collection, parameters=parameters, seq=seq)
         self._pool = ThreadPoolExecutor(1, "verify")
         self._manifests: dict[Path, Future[Manifest]] = {}
 

@@ -166,8 +166,11 @@ def _with_checksum(manifest: Manifest) -> str:
     )
 
 
-def verify(snapshot: Path, collection: Collection, parameters: IndexParameters) -> Manifest:
-    """Read all of a snapshot and compare it with its manifest. Raises SnapshotUnusable."""
+def verify(snapshot: Path, collection: Collection, parameters: IndexParameters, seq: int) -> Manifest:
+    """Read all of a snapshot and compare it with its manifest. Raises SnapshotUnusable.
+
+    `seq` is the database's: where an older one was put beside it, a snapshot may be of its future.
+    """
     manifest = read_manifest(snapshot)
     wanted = (FORMAT, collection.uid, collection.dimension, collection.metric.value)
     if (manifest.format, manifest.collection_uid, manifest.dimension, manifest.metric) != wanted:
@@ -176,6 +179,8 @@ def verify(snapshot: Path, collection: Collection, parameters: IndexParameters) 
         raise SnapshotUnusable("it is of another embedder")
     if (manifest.m, manifest.ef_construction) != (parameters.m, parameters.ef_construction):
         raise SnapshotUnusable("it was built with other parameters")
+    if manifest.seq > seq:
+        raise SnapshotUnusable(f"it is as of seq {manifest.seq}, and the database of {seq}")
     try:
         if (snapshot / GRAPH_FILE).stat().st_size != manifest.graph_bytes:
             raise SnapshotUnusable("the graph's file has another size")

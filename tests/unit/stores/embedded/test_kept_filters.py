@@ -146,6 +146,23 @@ async def test_those_of_another_time_are_refused(saved: Path, tmp_path: Path) ->
     await store.close()
 
 
+async def test_those_of_the_databases_future_are_refused(saved: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(saved, old)
+    store, _ = await opened(saved)
+    # As many documents as before, so that their number says nothing.
+    for number in range(5):
+        await store.submit(PatchMetadata(store.collection("things"), f"d-{number:02}", {"n": -1.0}))
+    await store.close()
+    shutil.rmtree(old / "indexes")
+    shutil.copytree(saved / "indexes", old / "indexes")
+    store, events = await opened(old)
+    assert "filters_refused" in events
+    assert "snapshot_refused" in events
+    await check(store)
+    await store.close()
+
+
 async def test_filters_are_kept_with_each_snapshot(tmp_path: Path) -> None:
     store = make_store(tmp_path, snapshot_seconds=1e-6)
     await store.open()
