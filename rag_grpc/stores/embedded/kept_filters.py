@@ -62,18 +62,34 @@ def keep_filters(state: CollectionState, folder: Path) -> None:
             return
         head = Head(FORMAT, sys.byteorder, state.collection.uid, state.view.seq)
         state.filters.write(out)
-    parts = [json.dumps(asdict(head)).encode() + b"\n", *out.parts()]
+        before = state.filters_seq
+        if before < 0:
+            # From now on the log is kept for them, else they could be too old for it before they are written.
+            state.filters_seq = head.seq
+    try:
+        _write(folder, [json.dumps(asdict(head)).encode() + b"\n", *out.parts()])
+    except BaseException:
+        state.filters_seq = before
+        raise
+    state.filters_seq = head.seq
+
+
+def _write(folder: Path, parts: list[Any]) -> None:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
     making = folder / f"making-{FILE}"
-    with making.open("wb") as file:
-        file.write(digest.hexdigest().encode() + b"\n")
-        file.writelines(parts)
-    sync(making)
-    making.replace(folder / FILE)
+    try:
+        with making.open("wb") as file:
+            file.write(digest.hexdigest().encode() + b"\n")
+            file.writelines(parts)
+        sync(making)
+        making.replace(folder / FILE)
+    except BaseException:
+        # Where the disk is full it would hold what others need.
+        making.unlink(missing_ok=True)
+        raise
     sync(folder)
-    state.filters_seq = head.seq
 
 
 def read_filters(

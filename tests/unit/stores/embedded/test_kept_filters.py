@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,10 @@ import structlog
 
 from rag_grpc.core.filter_language import parse
 from rag_grpc.core.models import DeleteRefs, DocumentRef, MetadataDict, PatchMetadata
+from rag_grpc.stores.embedded import kept_filters
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
-from rag_grpc.stores.embedded.kept_filters import FILE
+from rag_grpc.stores.embedded.kept_filters import FILE, keep_filters
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, prepared, put, spec
 from tests.process import snapshot_folder as damages
@@ -33,6 +35,11 @@ def make_store(path: Path, snapshot_seconds: float = 1e9) -> EmbeddedStore:
 def kept(data: Path) -> Path:
     (file,) = data.glob(f"indexes/*/{FILE}")
     return file
+
+
+def state_folder(data: Path) -> Path:
+    (folder,) = data.glob("indexes/*")
+    return folder
 
 
 async def fill(store: EmbeddedStore, first: int, end: int) -> None:
@@ -172,4 +179,35 @@ async def test_filters_are_kept_with_each_snapshot(tmp_path: Path) -> None:
         while store.stats().collections[0].snapshot_time is None:  # noqa: ASYNC110  # a child makes it
             await asyncio.sleep(0.01)
     assert kept(tmp_path).exists()
+    await store.close()
+
+
+async def test_the_log_is_kept_for_filters_while_they_are_first_written(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(saved).unlink()
+    store, _ = await opened(saved)
+    (state,) = store._engine.states.values()
+    seen: list[int] = []
+    monkeypatch.setattr(kept_filters, "sync", lambda _: seen.append(state.filters_seq))
+    keep_filters(state, state_folder(saved))
+    assert seen[0] == state.view.seq
+    assert state.filters_seq == state.view.seq
+    await store.close()
+
+
+async def test_filters_that_find_no_room_leave_nothing(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept(saved).unlink()
+    store, _ = await opened(saved)
+    (state,) = store._engine.states.values()
+
+    def refuse(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept_filters, "sync", refuse)
+        with pytest.raises(OSError, match="no room"):
+            keep_filters(state, state_folder(saved))
+    assert state.filters_seq == -1
+    assert damages.leftovers_in(saved) == []
     await store.close()
