@@ -22,7 +22,7 @@ from rag_grpc.stores.embedded.database import last_seq, open_reader, open_writer
 from rag_grpc.stores.embedded.dense_index import DenseIndex
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.filter_index import FilterIndex
-from rag_grpc.stores.embedded.final_save import note_words, save_filters, save_graph
+from rag_grpc.stores.embedded.final_save import save_all
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.following import IndexFollower
 from rag_grpc.stores.embedded.group_commit import GroupCommit
@@ -177,10 +177,7 @@ class Engine:
         self.searches.stop()
         self.writer.stop()
         self._indexes.stop()
-        for state in self.states.values():
-            save_graph(state, self._folder, self._settings.index)
-            save_filters(state, self._folder)
-            note_words(state)
+        save_all(self.states.values(), self._folder, self._settings.index)
         self.abandon()
 
     def abandon(self) -> None:

@@ -6,6 +6,7 @@ Nothing is served any more, so the process does itself what a child does while i
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
@@ -21,6 +22,17 @@ log = structlog.get_logger(__name__)
 
 LAST_ROWS: Final = 8192
 """Chunks that are put into a graph before it is saved: as many as wait where ingest was at full speed."""
+
+
+def save_all(states: Iterable[CollectionState], data: DataFolder, parameters: IndexParameters) -> None:
+    """Save what each collection's next start can use. Raises nothing: one's failure is not the others'."""
+    for state in states:
+        try:
+            save_graph(state, data, parameters)
+            save_filters(state, data)
+            note_words(state)
+        except Exception:
+            log.exception("snapshot_failed", collection=state.collection.name)
 
 
 def save_graph(state: CollectionState, data: DataFolder, parameters: IndexParameters) -> None:
@@ -39,7 +51,7 @@ def save_graph(state: CollectionState, data: DataFolder, parameters: IndexParame
         graph.save(making / GRAPH_FILE)
         seal(making, content, state.collection, parameters)
         publish(making, content.seq)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, MemoryError) as error:
         log.warning("snapshot_failed", collection=state.collection.name, error=str(error))
         shutil.rmtree(making, ignore_errors=True)
     else:
@@ -57,7 +69,7 @@ def save_filters(state: CollectionState, data: DataFolder) -> None:
         return
     try:
         keep_filters(state, data.index_folder(state.collection.id))
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         log.warning("filters_not_kept", collection=state.collection.name, error=str(error))
 
 

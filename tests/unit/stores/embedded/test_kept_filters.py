@@ -14,7 +14,7 @@ import structlog
 
 from rag_grpc.core.filter_language import parse
 from rag_grpc.core.models import DeleteRefs, DocumentRef, MetadataDict, PatchMetadata
-from rag_grpc.stores.embedded import kept_filters
+from rag_grpc.stores.embedded import final_save, kept_filters
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.kept_filters import FILE, keep_filters
@@ -210,4 +210,25 @@ async def test_filters_that_find_no_room_leave_nothing(saved: Path, monkeypatch:
             keep_filters(state, state_folder(saved))
     assert state.filters_seq == -1
     assert damages.leftovers_in(saved) == []
+    await store.close()
+
+
+async def test_a_stop_without_memory_for_filters_is_a_stop(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = await opened(saved)
+    await fill(store, 0, 2)
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(final_save, "keep_filters", refuse)
+    await store.close()
+    monkeypatch.setattr(final_save, "content_of", refuse)
+    # The folder was let go of.
+    store, _ = await opened(saved)
+    await fill(store, 2, 4)
+    await store.close()
+    store, _ = await opened(saved)
+    await check(store)
     await store.close()
