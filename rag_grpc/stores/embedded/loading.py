@@ -66,6 +66,11 @@ class IndexLoader:
         with VerifiedBeside(beside, row, self._parameters, seq) as verified:
             state = self._state(connection, row, seq)
             self._adopt_snapshot(state, verified)
+        # What lies on the disk is as of now where nothing was written since: a stop need not save it again.
+        if unwritten_since(connection, row.collection.id, state.snapshot_seq):
+            state.snapshot_seq = seq
+        if unwritten_since(connection, row.collection.id, state.filters_seq):
+            state.filters_seq = seq
         state.publish(seq, state.view.counts)
         state.words_used()
         return state
@@ -184,6 +189,15 @@ class IndexLoader:
         if not state.index.adopt(snapshot.graph, snapshot.members, manifest.last_chunk):
             raise SnapshotUnusable("it lacks chunks that the database has")
         return manifest
+
+
+def unwritten_since(connection: apsw.Connection, collection: int, since: int) -> bool:
+    """Say whether a collection is the same now as at `since`; -1 is no time at all."""
+    if since < 0:
+        return False
+    start: Any = connection.execute("SELECT log_start FROM collection WHERE id = ?", (collection,)).get
+    behind = "SELECT 1 FROM change WHERE collection = ? AND seq > ? LIMIT 1"
+    return bool(since >= start) and connection.execute(behind, (collection, since)).fetchone() is None
 
 
 class VerifiedBeside:

@@ -232,3 +232,25 @@ async def test_a_stop_without_memory_for_filters_is_a_stop(
     store, _ = await opened(saved)
     await check(store)
     await store.close()
+
+
+async def test_what_was_not_written_to_is_not_saved_again(saved: Path) -> None:
+    store, _ = await opened(saved)
+    other = await store.create_collection(spec("other"), "")
+    await put(store, other, prepared("one"))
+    await store.close()
+    files = [kept(saved), *damages.snapshots_in(saved)]
+    made = [file.stat().st_ino for file in files]
+    # The seq of all went on, that of these files did not.
+    store, _ = await opened(saved)
+    await store.close()
+    assert [file.stat().st_ino for file in files if file.exists()] == made
+    store, events = await opened(saved)
+    assert "filters_refused" not in events
+    await check(store)
+    await store.submit(PatchMetadata(store.collection("things"), "d-03", {"n": 99.0}))
+    await store.close()
+    assert kept(saved).stat().st_ino != made[0]
+    store, _ = await opened(saved)
+    assert await matching(store, "n = 99") == 1
+    await store.close()
