@@ -81,7 +81,7 @@ def bytes_of(request: pb.QueryRequest, result: QueryResult) -> bytes:
 def test_an_answer_is_made_where_it_has_room(
     request: pb.QueryRequest, result: QueryResult, more: int
 ) -> None:
-    result = result._replace(hits=(*result.hits, *result.hits[:1] * more))
+    result = result._replace(hits=(*result.hits, *(result.hits[0] for _ in range(more) if result.hits)))
     answer = bytes_of(request, result)
     assert encode_answer(request, result, len(answer)) == answer
     assert encode_answer(request, result, len(answer) - 1) is None
