@@ -33,7 +33,8 @@ ROUNDS = 5
 MESSAGE_DOCUMENTS = 200
 IN_FLIGHT = 32
 BATCH = 64
-BATCHES_IN_FLIGHT = 2
+BATCHES_IN_FLIGHT = 4
+"""So many that both processors always have something to do, as they have for `knn_query` on all threads."""
 SERVICE = "/ragapi.v1.RetrievalService/"
 PING = "/ragapi.v1.HealthService/Ping"
 EMPTY = [b""] * 3000
