@@ -28,6 +28,8 @@ from rag_grpc.core.searches import Hit, HitParts, Selected
 FEW_ROWS = 100
 """So many are read without a look at their size."""
 ROWS_AT_ONCE = 64
+SHORT_ROWS_AT_ONCE = 1024
+"""Without texts a row has some fifty bytes, and each statement lets another thread take the GIL."""
 MOST_CHARACTERS = 32 * 1024 * 1024
 """Of JSON, in which metadata and vectors have two digits a byte, read for searches that are answered
 together, or else for one: eight times what a response may have, since a caller may want few of the metadata's
@@ -46,18 +48,28 @@ def headings_of(stored: str | None) -> tuple[str, ...]:
 
 @cache
 def _hits_statement(parts: HitParts, table: str) -> str:
-    text = "c.text" if parts.text else "''"
-    title = "d.title" if parts.title else "''"
-    metadata = "hex(d.metadata)" if parts.metadata else "NULL"
-    vector = "hex(e.vector)" if parts.vectors else "NULL"
+    wanted = ["c.id", "d.doc_id", "c.ordinal", "c.start_offset", "c.end_offset", "c.headings"]
+    if not _places_alone(parts):
+        wanted += [
+            "c.text" if parts.text else "''",
+            "hex(e.vector)" if parts.vectors else "NULL",
+            "d.key",
+            "d.revision",
+            "d.title" if parts.title else "''",
+            "hex(d.metadata)" if parts.metadata else "NULL",
+        ]
     join = f"CROSS JOIN {table} e ON e.chunk = c.id" if parts.vectors else ""
     # CROSS JOIN keeps the order of the tables: SQLite would guess how many values the list has.
     return (
-        f"SELECT json_group_array(json_array(c.id, c.ordinal, {text}, c.start_offset, c.end_offset, "  # noqa: S608 # constants
-        f"c.headings, {vector}, d.key, d.doc_id, d.revision, {title}, {metadata})) "
+        f"SELECT json_group_array(json_array({', '.join(wanted)})) "  # noqa: S608 # constants
         f"FROM carray(?) wanted CROSS JOIN chunk c ON c.id = wanted.value "
         f"CROSS JOIN document d ON d.key = c.content {join}"
     )
+
+
+def _places_alone(parts: HitParts) -> bool:
+    """Whether hits say no more than where they are, which never changes and makes short rows."""
+    return not (parts.text or parts.title or parts.metadata or parts.vectors)
 
 
 def read_hits(
@@ -71,7 +83,10 @@ def read_hits(
     wanted = {each.chunk for selected in selections for each in selected}
     if not wanted:
         return [() for _ in selections]
-    rows = _rows(reader, np.fromiter(wanted, np.int64, len(wanted)), _hits_statement(parts, table))
+    places_alone = _places_alone(parts)
+    at_once = SHORT_ROWS_AT_ONCE if places_alone else ROWS_AT_ONCE
+    ids = np.fromiter(wanted, np.int64, len(wanted))
+    rows = _rows(reader, ids, _hits_statement(parts, table), at_once)
     if rows is None:
         if len(selections) > 1:
             return [each for one in selections for each in read_hits(reader, [one], seq, parts, table)]
@@ -82,16 +97,20 @@ def read_hits(
             )
         ]
     by_chunk = {row[0]: row for row in rows}
+    if places_alone:
+        return [_places(selected, by_chunk) for selected in selections]
     return [_hits(reader, selected, by_chunk, seq, parts) for selected in selections]
 
 
-def _rows(reader: apsw.Connection, ids: NDArray[np.int64], statement: str) -> list[list[Any]] | None:
-    """Read rows, some at a time; None where they grow too large."""
+def _rows(
+    reader: apsw.Connection, ids: NDArray[np.int64], statement: str, at_once: int
+) -> list[list[Any]] | None:
+    """Read rows, `at_once` at a time; None where they grow too large."""
     rows: list[list[Any]] = []
     room = MOST_CHARACTERS
-    for begin in range(0, len(ids), ROWS_AT_ONCE):
+    for begin in range(0, len(ids), at_once):
         try:
-            found: Any = reader.execute(statement, (apsw.carray(ids[begin : begin + ROWS_AT_ONCE]),)).get
+            found: Any = reader.execute(statement, (apsw.carray(ids[begin : begin + at_once]),)).get
         except apsw.TooBigError:  # above what SQLite itself puts together, a thousand million bytes
             return None
         room -= len(found)
@@ -99,6 +118,23 @@ def _rows(reader: apsw.Connection, ids: NDArray[np.int64], statement: str) -> li
             return None
         rows += orjson.loads(found)
     return rows
+
+
+def _places(selected: Sequence[Selected], rows: dict[int, list[Any]]) -> tuple[Hit, ...] | StorageFault:
+    """Make hits without text, title, metadata and vector."""
+    hits = []
+    for each in selected:
+        row = rows.get(each[0])
+        if row is None:
+            return _missing(each)
+        _, doc_id, ordinal, start, end, headings = row
+        chunk = _tuple(Chunk, (ordinal, "", start, end, headings_of(headings) if headings else (), None))
+        hits.append(_tuple(Hit, (doc_id, chunk, "", None, *each[2:])))
+    return tuple(hits)
+
+
+def _missing(selected: Selected) -> StorageFault:
+    return StorageFault(f"chunk {selected.chunk} was found, but is not in the database")
 
 
 def _hits(
@@ -112,8 +148,8 @@ def _hits(
     for each in selected:
         row = rows.get(each[0])
         if row is None:
-            return StorageFault(f"chunk {each.chunk} was found, but is not in the database")
-        _, ordinal, text, start, end, headings, vector, key, doc_id, revision, title, metadata = row
+            return _missing(each)
+        _, doc_id, ordinal, start, end, headings, text, vector, key, revision, title, metadata = row
         if metadata is not None:
             metadata = bytes.fromhex(metadata)
         if revision > seq:
