@@ -32,7 +32,7 @@ def save_all(states: Iterable[CollectionState], data: DataFolder, parameters: In
             save_filters(state, data)
             note_words(state)
         except Exception:
-            log.exception("snapshot_failed", collection=state.collection.name)
+            log.exception("snapshot_broke", collection=state.collection.name)
 
 
 def save_graph(state: CollectionState, data: DataFolder, parameters: IndexParameters) -> None:

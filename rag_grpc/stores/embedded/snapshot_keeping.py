@@ -56,7 +56,7 @@ class SnapshotKeeper:
             try:
                 self.stop()
             except Exception:
-                log.exception("snapshot_failed")
+                log.exception("snapshot_broke")
                 self._give_up()
 
     def look_after(self, states: Iterable[CollectionState], *, busy: bool, row_seconds: float) -> None:
@@ -68,7 +68,7 @@ class SnapshotKeeper:
         try:
             self._step(states, busy=busy, row_seconds=row_seconds)
         except Exception:
-            log.exception("snapshot_failed")
+            log.exception("snapshot_broke")
             self._give_up()
 
     def _give_up(self) -> None:

@@ -60,7 +60,7 @@ async def test_snapshots_are_made_where_nobody_hears_of_children(store: Embedded
     with structlog.testing.capture_logs() as events:
         await fill(store)
         await eventually(lambda: was_saved(store))
-    assert "snapshot_failed" not in [event["event"] for event in events]
+    assert not {"snapshot_broke", "snapshot_failed"} & {event["event"] for event in events}
 
 
 @pytest.mark.usefixtures("ignored_children")
@@ -72,10 +72,12 @@ async def test_a_child_that_nobody_hears_of_is_ended(
         os._exit(1)
 
     monkeypatch.setattr(snapshot_child, "_write", wait_for_ever)
+    # Other tests of this process may have browsers.
+    before = set(psutil.Process().children())
     await fill(store)
-    await eventually(lambda: bool(psutil.Process().children()))
+    await eventually(lambda: bool(set(psutil.Process().children()) - before))
     await store.close()
-    assert not psutil.Process().children()
+    assert not set(psutil.Process().children()) - before
 
 
 def fails_once(error: Exception, call: Callable[..., object]) -> Callable[..., object]:
@@ -107,7 +109,7 @@ async def test_a_failure_of_any_kind_is_logged_and_tried_again(
     with structlog.testing.capture_logs() as events:
         await fill(store)
         await eventually(lambda: was_saved(store))
-    assert "snapshot_failed" in [event["event"] for event in events]
+    assert {"snapshot_broke", "snapshot_failed"} & {event["event"] for event in events}
     assert store.stats().collections[0].graph
 
 
