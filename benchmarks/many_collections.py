@@ -63,12 +63,7 @@ def measure(count: int, idle: float) -> Costs:
     vectors = _vectors()
     with tempfile.TemporaryDirectory() as folder:
         settings = {"RAG_DATA_DIR": f"{folder}/data"}
-        with child_server(**settings) as server, RagClient(server.grpc, timeout=60) as client:
-            began = time.perf_counter()
-            for number in range(count):
-                _fill(client, number, vectors)
-            fill = time.perf_counter() - began
-            filled = look_at(server.pid)
+        fill, filled = _filled(count, settings, vectors)
         began = time.perf_counter()
         stack = ExitStack()
         with stack:
@@ -102,6 +97,15 @@ def measure(count: int, idle: float) -> Costs:
         idle_written=idle_written,
         stop=stop,
     )
+
+
+def _filled(count: int, settings: dict[str, str], vectors: Rows) -> tuple[float, ProcessFacts]:
+    """Fill the collections, say in how many seconds, and look at the server."""
+    with child_server(**settings) as server, RagClient(server.grpc, timeout=60) as client:
+        began = time.perf_counter()
+        for number in range(count):
+            _fill(client, number, vectors)
+        return time.perf_counter() - began, look_at(server.pid)
 
 
 def _vectors() -> Rows:

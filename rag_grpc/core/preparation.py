@@ -33,6 +33,7 @@ from rag_grpc.core.models import (
     NO_EMBEDDER,
     Collection,
     DocumentDraft,
+    MetadataDict,
     PreparedChunk,
     PreparedDocument,
     Vector,
@@ -141,14 +142,7 @@ def _document(
     ready: _Vectors | None,
 ) -> PreparedDocument:
     """Check and hash a draft; without ready vectors it becomes a document without chunks."""
-    metadata, packed = draft.metadata, draft.packed_metadata
-    if packed is None:
-        metadata = without_nulls(metadata)
-        packed = workshop.codec.pack(metadata)
-    if len(packed) > workshop.limits.max_metadata_bytes:
-        raise LimitExceeded(
-            f"document.metadata takes {len(packed)} bytes, more than {workshop.limits.max_metadata_bytes}"
-        )
+    metadata, packed = _metadata(draft, workshop)
     key = embedding_key(
         draft,
         fingerprint=collection.embedder_fingerprint,
@@ -175,6 +169,20 @@ def _document(
         ready.rows if ready else None,
         metadata,
     )
+
+
+def _metadata(draft: DocumentDraft, workshop: Workshop) -> tuple[MetadataDict, bytes]:
+    """Give the metadata that is stored, and its bytes. Raises LimitExceeded."""
+    metadata, packed = draft.metadata, draft.packed_metadata
+    if packed is None:
+        metadata = without_nulls(metadata)
+        packed = workshop.codec.pack(metadata)
+    most = workshop.limits.max_metadata_bytes
+    if len(packed) > most:
+        raise LimitExceeded(
+            f"document.metadata takes {len(packed)} bytes, and may take {most}: leave some out"
+        )
+    return metadata, packed
 
 
 def _own_chunks(draft: DocumentDraft) -> tuple[PreparedChunk, ...]:

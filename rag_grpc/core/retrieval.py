@@ -15,10 +15,11 @@ from rag_grpc.core.highlights import highlight, wanted_terms
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.model_ports import Embedder
 from rag_grpc.core.models import TextSpan
+from rag_grpc.core.planner import Planner
 from rag_grpc.core.ports import Store, Telemetry
 from rag_grpc.core.precedence import Precedence
 from rag_grpc.core.queries import Query, QueryResult
-from rag_grpc.core.query_plan import Planner, QueryPlan
+from rag_grpc.core.query_plan import QueryPlan
 from rag_grpc.core.reranking import Reranking, reranked
 from rag_grpc.core.searches import Hit, HitParts, Search, SearchMode
 

@@ -112,12 +112,8 @@ class SearchThreads:
         self._batches = _Desk(BATCH_THREADS, least=BATCH_SEARCHES)
         self._slow = _Desk(threads)
         self._words = _Desk(1)
-        self._desks = (
-            (self._quick, "search"),
-            (self._batches, "batch"),
-            (self._slow, "read"),
-            (self._words, "words"),
-        )
+        names = ("search", "batch", "read", "words")
+        self._desks = tuple(zip((self._quick, self._batches, self._slow, self._words), names, strict=True))
         self._stopping = False
         self._threads = [
             StoreThread(target=self._run, args=(desk,), name=f"{name}-{number}")

@@ -12,8 +12,9 @@ from rag_grpc.core.analysis import Token
 from rag_grpc.core.errors import InvalidField, InvalidFilter, NotConfigured, RagError
 from rag_grpc.core.filters import And, Comparison, Name, Not, Operator
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.planner import FILTERED_DEPTH, FUSED_DEPTH, Planner
 from rag_grpc.core.queries import CrossEncoding, Query, Variety
-from rag_grpc.core.query_plan import FILTERED_DEPTH, FUSED_DEPTH, Planner, QueryPlan
+from rag_grpc.core.query_plan import QueryPlan
 from rag_grpc.core.reranking import Reranking
 from rag_grpc.core.searches import HitParts, Search, SearchMode, SearchResult, SearchStrategy
 from rag_grpc.core.selection import Selection
