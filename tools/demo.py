@@ -254,7 +254,7 @@ NEXT = """\
 
     Next
       make serve                                 a server on 127.0.0.1:50051; in another terminal:
-      .venv/bin/ragctl ingest docs README.md     put documents in, or a folder of your own
+      .venv/bin/ragctl ingest docs proto         put documents in, or a folder of your own
       .venv/bin/ragctl query "your question"     ask
       README.md                                  the same by Python, grpcurl and curl
 """
