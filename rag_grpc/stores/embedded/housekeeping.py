@@ -20,6 +20,9 @@ from rag_grpc.stores.embedded.shadow_rows import purge, read_shadow
 
 SLICE_DOCUMENTS = 200
 SLICE_CHUNKS = 2000
+LOG_ROWS = 10_000
+"""Changes, or as many as there are documents, that are kept for filters which were saved before them. To take
+in more at a start would be dearer than to make the filters anew."""
 
 
 class Housekeeping:
@@ -122,6 +125,9 @@ class Housekeeping:
         through = min(oldest, state.lexical.durable_seq)
         if (renewal := state.renewal_seq) is not None:
             through = min(renewal, through)
+        if state.filters_seq >= 0 and self._too_far(connection, state):
+            # They are renewed with the graph, which patches and deletions never make due.
+            state.filters_seq = -1
         if state.filters_seq >= 0:
             through = min(state.filters_seq, through)
         rows = connection.execute(
@@ -135,6 +141,19 @@ class Housekeeping:
             connection.execute("UPDATE collection SET log_start = ? WHERE id = ?", (last, collection))
             connection.execute("DELETE FROM change WHERE collection = ? AND seq <= ?", (collection, last))
         return len(rows) == SLICE_CHUNKS
+
+    def _too_far(self, connection: apsw.Connection, state: CollectionState) -> bool:
+        """Whether more changed since the filters were saved than a start should take in."""
+        most = max(LOG_ROWS, state.view.counts.documents)
+        if state.view.seq - state.filters_seq <= most:
+            return False
+        # Other collections count in seqs, too, so rows decide.
+        return bool(
+            connection.execute(
+                "SELECT 1 FROM change WHERE collection = ? AND seq > ? LIMIT 1 OFFSET ?",
+                (state.collection.id, state.filters_seq, most),
+            ).get
+        )
 
     def _purge_dropped(self, connection: apsw.Connection) -> bool:
         if self._dropped is None:

@@ -14,13 +14,15 @@ import structlog
 
 from rag_grpc.core.filter_language import parse
 from rag_grpc.core.models import DeleteRefs, DocumentRef, MetadataDict, PatchMetadata
-from rag_grpc.stores.embedded import final_save, kept_filters
+from rag_grpc.stores.embedded import final_save, housekeeping, kept_filters
+from rag_grpc.stores.embedded.database import open_reader
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.kept_filters import FILE, keep_filters
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, prepared, put, spec
 from tests.process import snapshot_folder as damages
+from tests.unit.stores.embedded.failing_disk import eventually
 
 DOCUMENTS = 40
 
@@ -254,3 +256,36 @@ async def test_what_was_not_written_to_is_not_saved_again(saved: Path) -> None:
     store, _ = await opened(saved)
     assert await matching(store, "n = 99") == 1
     await store.close()
+
+
+@pytest.mark.parametrize(("patches", "stays"), [(DOCUMENTS // 2, True), (DOCUMENTS * 2, False)])
+async def test_the_log_is_kept_for_filters_only_while_that_is_cheaper(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patches: int, *, stays: bool
+) -> None:
+    monkeypatch.setattr(housekeeping, "LOG_ROWS", 1)
+    store, _ = await opened(saved)
+    (state,) = store._engine.states.values()
+    for number in range(patches):
+        await store.submit(PatchMetadata(store.collection("things"), "d-00", {"n": float(1000 + number)}))
+    if stays:
+        assert state.filters_seq >= 0
+        assert changes(saved) >= patches
+    else:
+        await eventually(lambda: state.filters_seq == -1)
+        await eventually(lambda: changes(saved) < patches)
+    killed = tmp_path / "killed"
+    shutil.copytree(saved, killed)
+    await store.close()
+    again, events = await opened(killed)
+    assert ("filters_refused" in events) is not stays
+    assert await matching(again, "n >= 1000") == 1
+    assert await matching(again, "n >= 0") == DOCUMENTS
+    await again.close()
+
+
+def changes(data: Path) -> int:
+    """Count the rows of the log of changes."""
+    connection = open_reader(data / "rag.sqlite3")
+    rows: int = connection.execute("SELECT count(*) FROM change").get
+    connection.close()
+    return rows
