@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 import time
-from typing import Any, Literal, TextIO
+from contextlib import suppress
+from typing import Any, Literal, TextIO, cast
 
 import orjson
 import structlog
@@ -32,7 +34,7 @@ def set_up_logs(log_format: LogFormat, level: str, stream: TextIO | None = None)
 
     "auto" means colours on a terminal and JSON lines elsewhere.
     """
-    out = sys.stdout if stream is None else stream
+    out = _LastingStream(sys.stdout if stream is None else stream)
     console = log_format == "console" or (log_format == "auto" and out.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -58,13 +60,50 @@ def set_up_logs(log_format: LogFormat, level: str, stream: TextIO | None = None)
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=filtering if console else _with_short_way(filtering, number, out),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", out)),
         cache_logger_on_first_use=True,
     )
     _adopt_library_logs(out, [*shared, _as_library_message], rendering)
 
 
-def _with_short_way(filtering: Any, least: int, out: TextIO) -> Any:
+class _LastingStream:
+    """A stream that loses lines rather than raise: a full disk or a reader that went must not fail calls.
+
+    Nor may it keep the server from stopping, as an exception in the handler of a signal would.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def isatty(self) -> bool:
+        """Whether people look at it."""
+        return self._out.isatty()
+
+    def write(self, text: str) -> int:
+        """Write, or lose the text."""
+        try:
+            return self._out.write(text)
+        except (OSError, ValueError) as error:
+            self._lose(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or lose what cannot be written now."""
+        try:
+            self._out.flush()
+        except (OSError, ValueError) as error:
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> None:
+        if isinstance(error, BrokenPipeError):
+            # Nobody will ever read it. At its end Python would flush what is left, and exit with 120.
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._out.fileno())
+                os.close(nowhere)
+
+
+def _with_short_way(filtering: Any, least: int, out: _LastingStream) -> Any:
     """Give the logger a `log` that writes JSON without structlog's chain of processors.
 
     Every call of the server writes one line, with `log` since its level depends on the call, and the chain
@@ -97,7 +136,7 @@ class _Flusher:
     the same buffer, so that the order is kept.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: _LastingStream) -> None:
         self._out = out
         self._asked: asyncio.AbstractEventLoop | None = None
 
@@ -117,7 +156,7 @@ class _Flusher:
         self._out.flush()
 
 
-def _adopt_library_logs(out: TextIO, before: list[Processor], rendering: list[Processor]) -> None:
+def _adopt_library_logs(out: _LastingStream, before: list[Processor], rendering: list[Processor]) -> None:
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

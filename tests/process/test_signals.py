@@ -1,9 +1,14 @@
 """How the process begins and ends: signals in, exit codes out, no noise in between."""
 
+import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Event
 
 import grpc
@@ -185,3 +190,32 @@ def test_a_start_and_a_stop_are_quick(start: Start) -> None:
     child = start().ready()
     assert time.monotonic() - began < 30
     assert child.stop() < 15
+
+
+def test_a_server_whose_log_nobody_reads_answers_and_stops(tmp_path: Path) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
+    settings = {
+        "RAG_LISTEN": "127.0.0.1:0",
+        "RAG_HTTP_LISTEN": "127.0.0.1:0",
+        "RAG_DATA_DIR": str(tmp_path / "data"),
+        "RAG_LOG_FORMAT": "json",
+        "RAG_DRAIN_PAUSE": "0",
+    }
+    command = [sys.executable, "-m", "rag_grpc", "serve"]
+    with subprocess.Popen(
+        command, env=inherited | settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stderr is not None
+            ready = next(event for line in server.stdout if (event := json.loads(line))["event"] == "ready")
+            server.stdout.close()
+            with grpc.insecure_channel(ready["grpc_address"]) as channel:
+                stub = retrieval_service_pb2_grpc.RetrievalServiceStub(channel)
+                for _ in range(3):
+                    assert stub.CountDocuments(retrieval.CountDocumentsRequest()).count == 0
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(timeout=30) == 0
+            assert server.stderr.read() == ""
+        finally:
+            server.kill()

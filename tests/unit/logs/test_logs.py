@@ -1,6 +1,7 @@
 """Lines of JSON for programs, colours for people, and nothing from anybody else in between."""
 
 import asyncio
+import errno
 import io
 import json
 import logging
@@ -175,3 +176,24 @@ async def test_the_lines_of_one_turn_of_the_loop_leave_together_and_in_order() -
     assert Counting.flushes == 2
     await asyncio.to_thread(logger.log, logging.INFO, "call", number=5)
     assert [line["number"] for line in lines(out)] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_stream_that_cannot_be_written_loses_lines_and_raises_nothing() -> None:
+    class Full(io.StringIO):
+        full = True
+
+        def flush(self) -> None:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = Full()
+    set_up_logs("json", "info", out)
+    logger = structlog.get_logger()
+    logger.info("ready")
+    logger.log(logging.INFO, "call")
+    logging.getLogger("library").warning("full")
+    out.full = False
+    logger.info("stopped")
+    assert lines(out)[-1]["event"] == "stopped"
+    out.close()
+    logger.info("after all")
