@@ -44,6 +44,7 @@ from rag_grpc.environment import split_address
 from rag_grpc.model_set import ModelSet
 from rag_grpc.quality_gauges import QualityGauges
 from rag_grpc.rpc import server as edge
+from rag_grpc.rpc.answer_encoding import WirePlaces
 from rag_grpc.rpc.collection_servicer import CollectionServicer
 from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.rpc.drain import Drain
@@ -97,7 +98,11 @@ class Parts:
         self.models = ModelSet(settings, counted=self.telemetry.query_embedding, analyzer=self.analyzer)
         self.embedders = self.models.embedders
         self.store = store or make_store(
-            settings, codec=self.codec, telemetry=self.telemetry, analyzer=self.analyzer
+            settings,
+            codec=self.codec,
+            places=WirePlaces(),
+            telemetry=self.telemetry,
+            analyzer=self.analyzer,
         )
         self.embedding = EmbeddingQueue(self.embedders, self.telemetry)
         self.reranking = Reranking(self.models.rerankers, self.telemetry)

@@ -62,6 +62,20 @@ class MetadataCodec(Protocol):
         """Take packed metadata apart."""
 
 
+class PlaceCodec(Protocol):
+    """Turns where a chunk stands into the edge's own bytes and back, so that a store may keep them.
+
+    `unpack(pack(doc_id, chunk))` must give the doc_id and the chunk without text and vector. What is packed
+    must not be empty, nor end with a zero byte. Both must be callable from any thread.
+    """
+
+    def pack(self, doc_id: str, chunk: Chunk) -> bytes:
+        """Pack a document's id with a chunk's ordinal, offsets and headings."""
+
+    def unpack(self, packed: bytes) -> tuple[str, Chunk]:
+        """Take a packed place apart."""
+
+
 class Telemetry(Protocol):
     """Takes what the service measures of itself. Every method must be cheap and callable from any thread."""
 
@@ -187,7 +201,9 @@ class Store(ShadowStore, Protocol):
     async def search(self, searches: Sequence[Search]) -> list[SearchResult | RagError]:
         """Answer searches, each by itself, in their order: a failure of one is its result.
 
-        Hits stand in the order in which `select` put them. `dense.exact` must compare every vector.
+        Hits stand in the order in which `select` put them. A store may make PlacedHits where `select` is a
+        DenseSelection and no part is asked for: they must be the same hits.
+        `dense.exact` must compare every vector.
         Dense scores are those of the collection's metric: see Metric. Candidates of each side stand by
         score, larger first, then by chunk id, and every one of them passes the search's filter.
         """

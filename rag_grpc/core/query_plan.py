@@ -25,7 +25,7 @@ from rag_grpc.core.searches import (
     SearchResult,
     Select,
 )
-from rag_grpc.core.selection import Choice, Selection, dense_selection
+from rag_grpc.core.selection import Choice, DenseSelection, Selection
 
 
 class QueryPlan:
@@ -101,7 +101,7 @@ class QueryPlan:
             and not (query.max_hits_per_document or self.pool)
             and end <= self.first_depth
         ):
-            select = dense_selection(top_k=query.top_k, offset=query.offset, min_score=query.min_score)
+            select = DenseSelection(query.top_k, query.offset, query.min_score)
             return self._search(self.first_depth if self.filter is not None else end, select)
         self.selection = Selection(self._choice(), self.first_depth)
         return self._search(self.first_depth, self.selection)

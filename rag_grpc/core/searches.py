@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,11 @@ class HitParts:
     metadata: bool = True
     vectors: bool = False
 
+    @property
+    def places_alone(self) -> bool:
+        """Whether hits say no more than where they are, which never changes."""
+        return not (self.text or self.title or self.metadata or self.vectors)
+
 
 ALL_PARTS = HitParts()
 
@@ -152,6 +157,45 @@ class Hit(NamedTuple):
     rerank: float | None = None
 
 
+class PlacedHits(Sequence[Hit]):
+    """Hits of nearness alone that say where they are and how near, and no more, best first.
+
+    `places` are what PlaceCodec.pack made of each hit's document and chunk: the edge sends them as they are,
+    so a Hit is made only for who looks at one. `scores` float32, shape (len(places),). `first_rank` is the
+    first one's rank among the candidates.
+    """
+
+    __slots__ = ("_unpack", "first_rank", "places", "scores")
+
+    def __init__(
+        self,
+        places: Sequence[bytes],
+        scores: NDArray[np.float32],
+        first_rank: int,
+        unpack: Callable[[bytes], tuple[str, Chunk]],
+    ) -> None:
+        self.places = places
+        self.scores = scores
+        self.first_rank = first_rank
+        self._unpack = unpack
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, place: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Hit]: ...
+
+    def __getitem__(self, place: int | slice) -> Hit | list[Hit]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        doc_id, chunk = self._unpack(self.places[place])
+        score = float(self.scores[place])
+        return Hit(doc_id, chunk, "", None, score, score, self.first_rank + place % len(self))
+
+
 class SearchResult(NamedTuple):
     """What one search came to.
 
@@ -159,7 +203,7 @@ class SearchResult(NamedTuple):
     there was none. `more` says that a side was cut at `candidates`, so that asking for more may find more.
     """
 
-    hits: tuple[Hit, ...]
+    hits: Sequence[Hit]
     strategy: SearchStrategy
     stages: Mapping[str, float]
     matching_chunks: int | None = None

@@ -17,16 +17,18 @@ rung is as deep as the page needs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag_grpc.core.fusion import fused
 from rag_grpc.core.models import Metric
 from rag_grpc.core.queries import DEFAULT_RANK_CONSTANT
 from rag_grpc.core.rankings import Ranking, capped, following, of_dense, of_lexical, scoring
-from rag_grpc.core.searches import Candidates, Found, Select, Selected
+from rag_grpc.core.searches import Candidates, Found, Selected
 from rag_grpc.core.variety import cosines, likeness, varied
 
 DEEPER = 4
@@ -37,32 +39,43 @@ _TINY = np.float32(1e-30)
 _NONE = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
-def dense_selection(*, top_k: int, offset: int = 0, min_score: float | None = None) -> Select:
-    """Make the selection for nearness alone: pass over `offset` candidates, keep up to `top_k`.
+@dataclass(frozen=True, slots=True)
+class DenseSelection:
+    """The selection for nearness alone: pass over `offset` candidates, keep up to `top_k`.
 
     Those that score below `min_score` are left out; ranks count from the first candidate. What most queries
-    by vector need, and the cheapest.
+    by vector need, and the cheapest. A store may `cut` the arrays instead of calling it.
     """
 
-    def select(found: Found) -> Sequence[Selected]:
+    top_k: int
+    offset: int = 0
+    min_score: float | None = None
+
+    def cut(self, candidates: Candidates) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return chunk ids and scores of what is selected; their ranks follow `offset`."""
+        chunks, scores = candidates.chunks, candidates.scores
+        if self.offset or len(chunks) > self.top_k:
+            page = slice(self.offset, self.offset + self.top_k)
+            chunks, scores = chunks[page], scores[page]
+        if self.min_score is not None:
+            # Who scores below stands behind all others.
+            count = int(np.count_nonzero(scores.astype(np.float64) >= self.min_score))
+            chunks, scores = chunks[:count], scores[:count]
+        return chunks, scores
+
+    def __call__(self, found: Found) -> Sequence[Selected]:
+        """Select from the dense candidates."""
         candidates = found.dense
         if candidates is None:
             return ()
-        end = offset + top_k
-        rows = zip(
-            candidates.chunks[offset:end].tolist(),
-            candidates.documents[offset:end].tolist(),
-            candidates.scores[offset:end].tolist(),
-            strict=True,
-        )
+        chunks, scores = self.cut(candidates)
+        documents = candidates.documents[self.offset : self.offset + len(chunks)]
+        rows = zip(chunks.tolist(), documents.tolist(), scores.tolist(), strict=True)
         return [
             # As the tuple that it is: ten constructors take as long as cutting and converting the arrays.
             _tuple(Selected, (chunk, document, score, score, rank, None, None, None))
-            for rank, (chunk, document, score) in enumerate(rows, start=offset + 1)
-            if min_score is None or score >= min_score
+            for rank, (chunk, document, score) in enumerate(rows, start=self.offset + 1)
         ]
-
-    return select
 
 
 class Choice(NamedTuple):

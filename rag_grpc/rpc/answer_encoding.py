@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 
 from rag_grpc.core.models import Chunk
 from rag_grpc.core.queries import QueryResult
-from rag_grpc.core.searches import Hit, SearchMode, SearchStrategy
+from rag_grpc.core.searches import Hit, PlacedHits, SearchMode, SearchStrategy
 from rag_grpc.rpc.convert import Projection
 from rag_grpc.rpc.convert_retrieval import answer_to_proto, fill_plan
 from ragapi.v1 import retrieval_service_pb2 as pb
@@ -93,7 +93,10 @@ def encode_answer(request: pb.QueryRequest, result: QueryResult, room: int) -> b
     if as_message:
         answer = answer_to_proto(request, result).SerializeToString()
         return answer if len(answer) <= room else None
-    pieces = encode_hits(result.hits, Projection(frozenset(request.metadata_keys)), room)
+    if isinstance(result.hits, PlacedHits):
+        pieces: list[bytes] | None = _encode_placed(result.hits)
+    else:
+        pieces = encode_hits(result.hits, Projection(frozenset(request.metadata_keys)), room)
     if pieces is None:
         return None
     if request.query:
@@ -104,12 +107,45 @@ def encode_answer(request: pb.QueryRequest, result: QueryResult, room: int) -> b
     return answer if len(answer) <= room else None
 
 
+def _encode_placed(hits: PlacedHits) -> list[bytes]:
+    """Encode hits whose places wait for nothing but their scores."""
+    scores = hits.scores.astype("<f4", copy=False).tobytes()
+    pieces = [b""] * (2 * len(hits))
+    pieces[::2] = hits.places
+    pieces[1::2] = [scores[begin : begin + 4] for begin in range(0, len(scores), 4)]
+    return pieces
+
+
+class WirePlaces:
+    """The PlaceCodec of this edge: a hit as it stands in QueryResponse.results, up to its score's four bytes.
+
+    The tag of the score is the last byte, so none ends with a zero.
+    """
+
+    def pack(self, doc_id: str, chunk: Chunk) -> bytes:
+        """Pack a document's id with a chunk's ordinal, offsets and headings."""
+        key, place = doc_id.encode(), _chunk(chunk)
+        message = b"%b%b%b%b%b%b%b" % (
+            _DOC_ID, VARINTS[len(key)], key, _CHUNK, VARINTS[len(place)], place, _SCORE,
+        )  # fmt: skip
+        return b"%b%b%b" % (_RESULTS, VARINTS[len(message) + 4], message)
+
+    def unpack(self, packed: bytes) -> tuple[str, Chunk]:
+        """Take a packed place apart."""
+        (hit,) = pb.QueryResponse.FromString(packed + bytes(4)).results
+        chunk = hit.chunk
+        start, end = (chunk.start, chunk.end) if chunk.HasField("start") else (None, None)
+        return hit.doc_id, Chunk(chunk.ordinal, "", start, end, tuple(chunk.headings))
+
+
 def least_size(request: pb.QueryRequest, result: QueryResult) -> int:
     """Return how many bytes an answer takes at least: what is refused for its size need not be encoded.
 
     A character takes a byte or more, and a span four.
     """
     size = 0
+    if isinstance(result.hits, PlacedHits):
+        return sum(map(len, result.hits.places))
     for hit in result.hits:
         size += len(hit.doc_id) + len(hit.title) + len(hit.chunk.text)
         if hit.packed_metadata is not None and not request.metadata_keys:

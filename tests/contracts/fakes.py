@@ -16,6 +16,7 @@ from rag_grpc.core.answers import Answer, Statement, Support
 from rag_grpc.core.hashing import canonical_metadata, content_hash, embedding_key
 from rag_grpc.core.model_ports import TokenBudget, Tokenizer
 from rag_grpc.core.models import (
+    Chunk,
     ChunkDraft,
     Chunking,
     Collection,
@@ -33,11 +34,13 @@ from rag_grpc.core.ports import Store
 from rag_grpc.core.searches import (
     DenseQuery,
     Found,
+    Hit,
     HitParts,
     Search,
     SearchResult,
     Selected,
 )
+from rag_grpc.core.selection import DenseSelection
 
 DIMENSION = 4
 
@@ -51,6 +54,18 @@ class JsonCodec:
     def unpack(self, packed: bytes) -> MetadataDict:
         metadata: MetadataDict = json.loads(packed)
         return metadata
+
+
+class JsonPlaces:
+    """Places as JSON."""
+
+    def pack(self, doc_id: str, chunk: Chunk) -> bytes:
+        place = [doc_id, chunk.ordinal, chunk.start, chunk.end, chunk.headings]
+        return json.dumps(place, ensure_ascii=False).encode()
+
+    def unpack(self, packed: bytes) -> tuple[str, Chunk]:
+        doc_id, ordinal, start, end, headings = json.loads(packed)
+        return doc_id, Chunk(ordinal, "", start, end, tuple(headings))
 
 
 @dataclass
@@ -288,6 +303,36 @@ async def find(
     (result,) = await store.search([search])
     assert isinstance(result, SearchResult), result
     return result
+
+
+async def find_places(
+    store: Store, collection: Collection, vector: ArrayLike, *, candidates: int = 100, exact: bool = False
+) -> list[Hit]:
+    """Search once for where the nearest are and nothing else, as most searches by vector can be answered."""
+    (result,) = await store.search([for_places(collection, vector, candidates=candidates, exact=exact)])
+    assert isinstance(result, SearchResult), result
+    return list(result.hits)
+
+
+def for_places(
+    collection: Collection, vector: ArrayLike, *, candidates: int = 100, exact: bool = False
+) -> Search:
+    """Make such a search."""
+    return Search(
+        collection,
+        candidates,
+        DenseSelection(candidates),
+        DenseQuery(np.asarray(vector, dtype=np.float32), exact=exact),
+        parts=ONLY_PLACES,
+    )
+
+
+ONLY_PLACES = HitParts(text=False, title=False, metadata=False)
+
+
+def place_of(hit: Hit) -> Hit:
+    """Return a hit as it is where nothing but its place was asked for."""
+    return hit._replace(chunk=hit.chunk._replace(text="", vector=None), title="", packed_metadata=None)
 
 
 async def found_ids(store: Store, collection: Collection, vector: ArrayLike = (1, 1, 1, 1)) -> list[str]:

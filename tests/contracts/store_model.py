@@ -44,7 +44,7 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import Store
 from rag_grpc.core.searches import HitParts
-from tests.contracts.fakes import JsonCodec, find, prepared, spec
+from tests.contracts.fakes import JsonCodec, find, find_places, place_of, prepared, spec
 from tests.contracts.store_reads import oracle
 
 
@@ -215,6 +215,13 @@ class StoreMachine(RuleBasedStateMachine):
             assert hit.packed_metadata is not None
             unpacked = JsonCodec().unpack(hit.packed_metadata)
             assert canonical_metadata(unpacked) == canonical_metadata(known.metadata)
+
+    @rule(query=row, wanted=st.integers(1, 12))
+    def search_for_places(self, query: tuple[int, ...], wanted: int) -> None:
+        for _ in range(2):  # what was read may be remembered
+            places = self._runner.run(find_places(self.store, self.collection, query, candidates=wanted))
+            result = self._runner.run(find(self.store, self.collection, query, candidates=wanted))
+            assert places == [place_of(hit) for hit in result.hits]
 
     @precondition(lambda self: self.durable)
     @rule()

@@ -31,7 +31,18 @@ from rag_grpc.core.searches import (
     SearchStrategy,
     Selected,
 )
-from tests.contracts.fakes import find, found_ids, prepared, put, select_all, spec
+from rag_grpc.core.selection import DenseSelection
+from tests.contracts.fakes import (
+    ONLY_PLACES,
+    find,
+    find_places,
+    found_ids,
+    place_of,
+    prepared,
+    put,
+    select_all,
+    spec,
+)
 
 # By UTF-8 bytes, which is by code points. UTF-16 units would put U+1F600 before U+FF61, and a locale or
 # a case-folding collation would mix the letters.
@@ -421,6 +432,41 @@ class SearchContract:
         (hit,) = (await find(store, collection, [1, 0, 0, 0], parts=replace(parts, title=True))).hits
         assert (hit.chunk.text, hit.title, hit.packed_metadata) == ("", "Title", None)
 
+    async def test_hits_for_whom_their_places_are_enough_are_the_same_hits(self, store: Store) -> None:
+        made, _, _ = await random_collection(store, Metric.COSINE)
+        queries = np.random.default_rng(17).normal(size=(20, 16)).astype(np.float32)
+        selections = [
+            DenseSelection(10),
+            DenseSelection(3, offset=4),
+            DenseSelection(10, min_score=0.3),
+            DenseSelection(10, offset=9_999),
+        ]
+
+        def searches(parts: HitParts) -> list[Search]:
+            # Exact ones: a graph that is still growing may answer otherwise a moment later.
+            return [
+                Search(made, select.offset + select.top_k, select, DenseQuery(row, exact=True), parts=parts)
+                for row in queries
+                for select in selections
+            ]
+
+        whole = [
+            [place_of(hit) for hit in each.hits]
+            for each in await store.search(searches(HitParts(vectors=True)))
+            if isinstance(each, SearchResult)
+        ]
+        assert len(whole) == len(searches(ONLY_PLACES))
+        for _ in range(2):
+            found = await store.search(searches(ONLY_PLACES))
+            for each, expected in zip(found, whole, strict=True):
+                assert isinstance(each, SearchResult)
+                assert [hit._replace(score=0, dense=0) for hit in each.hits] == [
+                    hit._replace(score=0, dense=0) for hit in expected
+                ]
+                scores = [hit.score for hit in each.hits]
+                assert scores == pytest.approx([hit.score for hit in expected], abs=1e-6)
+                assert scores == [hit.dense for hit in each.hits]
+
     async def test_searches_of_one_call_are_answered_each_by_itself(
         self, store: Store, collection: Collection
     ) -> None:
@@ -524,14 +570,18 @@ class ConsistencyContract:
                     await store.submit(DeleteRefs(collection, (DocumentRef(f"come{place - 5}"),)))
             writing = False
 
-        async def search() -> None:
+        async def search(*, places: bool) -> None:
             while writing:
-                found = await found_ids(store, collection)
+                if places:
+                    hits = await find_places(store, collection, [1, 1, 1, 1])
+                    found = sorted({hit.doc_id for hit in hits})
+                else:
+                    found = await found_ids(store, collection)
                 assert set(stay) <= set(found)
                 assert len(found) <= 5 + 6
                 await asyncio.sleep(0)
 
-        await asyncio.gather(write(), search(), search())
+        await asyncio.gather(write(), search(places=False), search(places=True))
 
 
 def version_of_document(version: int) -> PreparedDocument:

@@ -140,7 +140,8 @@ class CollectionState:
         with self._lock:
             graph = self.index.view(self.view.seq).graph
             if graph is not self.view.dense.graph:
-                self.view = replace(self.view, dense=replace(self.view.dense, graph=graph))
+                places = None if graph is None else self.index.places
+                self.view = replace(self.view, dense=replace(self.view.dense, graph=graph, places=places))
 
     def commit_words(self) -> None:
         """Have what was written found by its words too. Any thread."""

@@ -23,6 +23,7 @@ import numpy as np
 from rag_grpc.core.models import Collection
 from rag_grpc.stores.embedded.dense_search import DenseView, comparable
 from rag_grpc.stores.embedded.graph import Graph
+from rag_grpc.stores.embedded.place_file import PlaceFile
 from rag_grpc.stores.embedded.vector_file import ALIVE, FIRST_CAPACITY, Ids, Rows, VectorFile
 
 
@@ -74,6 +75,7 @@ class DenseIndex:
         self.collection = collection
         self.parameters = parameters
         self.vectors = VectorFile(path, collection.dimension, capacity=capacity)
+        self.places = PlaceFile(path.with_suffix(".places"))
         self.graph: Graph | None = None
         self._deaths: deque[Died] = deque()
         self._marked_seq = 0
@@ -109,7 +111,8 @@ class DenseIndex:
         """Return what a search at `seq` sees; a graph that knows less than half is no help yet."""
         slots = self.vectors.slots
         graph = self.graph if self.graph is not None and self.graph.covered * 2 >= slots.length else None
-        return DenseView(slots, seq, self.collection.metric, graph)
+        # A collection that is compared exactly, as many are, is worth no file more.
+        return DenseView(slots, seq, self.collection.metric, graph, None if graph is None else self.places)
 
     # -- index thread
 
@@ -238,5 +241,6 @@ class DenseIndex:
         return unmarked
 
     def close(self, *, remove: bool = True) -> None:
-        """Let the file go; views that are still held stay readable."""
+        """Let the files go; views that are still held stay readable."""
         self.vectors.close(remove=remove)
+        self.places.close(remove=remove)

@@ -4,6 +4,7 @@
     <folder>/rag.sqlite3 (-wal, -shm)   the truth
     <folder>/indexes/<collection id>/   copies, each of which can be deleted at any time
         vectors-<n>.f32                 every vector, flat, memory-mapped; made anew at each start
+        vectors-<n>.places              where hits stand, as far as it is known; likewise
         snapshot-<seq>/                 the graph as it was at that seq
         making-*/                       a snapshot that is not finished
         lexical-<n>/                    the index of words; the newest that is whole
@@ -78,7 +79,7 @@ class DataFolder:
             if not folder.name.isdigit() or int(folder.name) not in live:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            for stray in (*folder.glob("making-*"), *folder.glob("vectors-*.f32")):
+            for stray in (*folder.glob("making-*"), *folder.glob("vectors-*")):
                 if stray.is_dir():
                     shutil.rmtree(stray, ignore_errors=True)
                 else:

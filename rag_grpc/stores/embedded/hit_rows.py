@@ -49,7 +49,7 @@ def headings_of(stored: str | None) -> tuple[str, ...]:
 @cache
 def _hits_statement(parts: HitParts, table: str) -> str:
     wanted = ["c.id", "d.doc_id", "c.ordinal", "c.start_offset", "c.end_offset", "c.headings"]
-    if not _places_alone(parts):
+    if not parts.places_alone:
         wanted += [
             "c.text" if parts.text else "''",
             "hex(e.vector)" if parts.vectors else "NULL",
@@ -67,9 +67,21 @@ def _hits_statement(parts: HitParts, table: str) -> str:
     )
 
 
-def _places_alone(parts: HitParts) -> bool:
-    """Whether hits say no more than where they are, which never changes and makes short rows."""
-    return not (parts.text or parts.title or parts.metadata or parts.vectors)
+_PLACES_ALONE = HitParts(text=False, title=False, metadata=False)
+
+
+def read_places(reader: apsw.Connection, chunks: NDArray[np.int64]) -> dict[int, tuple[str, Chunk]] | None:
+    """Read the document's id and the chunk, without text and vector, of each chunk that has a row.
+
+    None where that is more than fits any answer.
+    """
+    rows = _rows(reader, chunks, _hits_statement(_PLACES_ALONE, ""), SHORT_ROWS_AT_ONCE)
+    if rows is None:
+        return None
+    return {
+        chunk: (doc_id, Chunk(ordinal, "", start, end, headings_of(headings)))
+        for chunk, doc_id, ordinal, start, end, headings in rows
+    }
 
 
 def read_hits(
@@ -83,7 +95,7 @@ def read_hits(
     wanted = {each.chunk for selected in selections for each in selected}
     if not wanted:
         return [() for _ in selections]
-    places_alone = _places_alone(parts)
+    places_alone = parts.places_alone
     at_once = SHORT_ROWS_AT_ONCE if places_alone else ROWS_AT_ONCE
     ids = np.fromiter(wanted, np.int64, len(wanted))
     rows = _rows(reader, ids, _hits_statement(parts, table), at_once)
@@ -126,15 +138,16 @@ def _places(selected: Sequence[Selected], rows: dict[int, list[Any]]) -> tuple[H
     for each in selected:
         row = rows.get(each[0])
         if row is None:
-            return _missing(each)
+            return missing(each.chunk)
         _, doc_id, ordinal, start, end, headings = row
         chunk = _tuple(Chunk, (ordinal, "", start, end, headings_of(headings) if headings else (), None))
         hits.append(_tuple(Hit, (doc_id, chunk, "", None, *each[2:])))
     return tuple(hits)
 
 
-def _missing(selected: Selected) -> StorageFault:
-    return StorageFault(f"chunk {selected.chunk} was found, but is not in the database")
+def missing(chunk: int) -> StorageFault:
+    """Say that index and database disagree."""
+    return StorageFault(f"chunk {chunk} was found, but is not in the database")
 
 
 def _hits(
@@ -148,7 +161,7 @@ def _hits(
     for each in selected:
         row = rows.get(each[0])
         if row is None:
-            return _missing(each)
+            return missing(each.chunk)
         _, doc_id, ordinal, start, end, headings, text, vector, key, revision, title, metadata = row
         if metadata is not None:
             metadata = bytes.fromhex(metadata)

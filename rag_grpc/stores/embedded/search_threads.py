@@ -22,6 +22,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import apsw
@@ -32,6 +33,7 @@ from rag_grpc.core.ports import Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
+from rag_grpc.stores.embedded.placed_hits import Places
 from rag_grpc.stores.embedded.processors import Processors
 from rag_grpc.stores.embedded.store_thread import StoreThread
 from rag_grpc.stores.embedded.view_search import Result, alike, answer
@@ -101,13 +103,14 @@ class SearchThreads:
         *,
         threads: int,
         ef: int,
+        places: Places | None = None,
     ) -> None:
-        """`state_of` finds a search's collection, or raises RagError; `ef` is the default breadth."""
+        """`state_of` finds a search's collection, or raises RagError; for `ef` and `places` see `answer`."""
         self._open_reader = open_reader
         self._state_of = state_of
         self._telemetry = telemetry
-        self._ef = ef
         self._processors = Processors(threads)
+        self._answered = partial(answer, ef=ef, threads=self._processors, places=places)
         self._quick = _Desk(1, least=SMALL_BATCH)
         self._batches = _Desk(BATCH_THREADS, least=BATCH_SEARCHES)
         self._slow = _Desk(threads)
@@ -239,7 +242,7 @@ class SearchThreads:
         searches = [item.search for item in items]
         try:
             with self._state_of(searches[0]).hold(words=searches[0].lexical is not None) as view:
-                return answer(reader, view, searches, ef=self._ef, threads=self._processors)
+                return self._answered(reader, view, searches)
         except RagError as error:
             return [error] * len(items)
         except LexicalFault as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
+from typing import TypeAlias
 
 import apsw
 import numpy as np
@@ -24,11 +25,13 @@ from rag_grpc.stores.embedded.dense_search import comparable, search, vectors_of
 from rag_grpc.stores.embedded.filtered_search import search_allowed
 from rag_grpc.stores.embedded.hit_rows import read_hits
 from rag_grpc.stores.embedded.lexical_search import search_words
+from rag_grpc.stores.embedded.placed_hits import Places, wants_places_alone
 from rag_grpc.stores.embedded.processors import Processors
 
 log = structlog.get_logger(__name__)
 
 Result = SearchResult | RagError
+Rows: TypeAlias = Sequence[Hit] | StorageFault | LimitExceeded
 
 
 def alike(search: Search) -> tuple[object, ...]:
@@ -43,15 +46,23 @@ def alike(search: Search) -> tuple[object, ...]:
         # The same text is compiled to the same tree, and a tree is dear to compare.
         id(search.filter),
         None if dense is None else (dense.ef, dense.exact),
+        type(search.select),
     )
 
 
 def answer(
-    reader: apsw.Connection, view: View, searches: Sequence[Search], *, ef: int, threads: Processors
+    reader: apsw.Connection,
+    view: View,
+    searches: Sequence[Search],
+    *,
+    ef: int,
+    threads: Processors,
+    places: Places | None = None,
 ) -> list[Result]:
     """Answer searches that are `alike`; a stage takes all of them its time.
 
-    `ef` is the default breadth, `threads` how many processors the graph may use for all of them.
+    `ef` is the default breadth, `threads` how many processors the graph may use for all of them. `places`
+    serves searches that want no more of their hits.
     """
     first = searches[0]
     stages: dict[str, float] = {}
@@ -62,12 +73,12 @@ def answer(
         stages["filter"], clock = perf_counter() - clock, perf_counter()
     dense, lexical = _both_sides(view, searches, allowed, stages, ef=ef, threads=threads)
     clock = perf_counter()
-    lookup = partial(vectors_of, view.dense)
-    selections = [
-        each.select(Found(None if near is None else near.candidates, words, lookup))
-        for each, near, words in zip(searches, dense, lexical, strict=True)
-    ]
-    rows = read_hits(reader, selections, view.seq, first.parts, view.side.table)
+    rows: Sequence[Rows] | None = None
+    if places is not None and wants_places_alone(first):
+        near_ones = [None if near is None else near.candidates for near in dense]
+        rows = places.hits(reader, view.dense, searches, near_ones)
+    if rows is None:
+        rows = _rows(reader, view, searches, dense, lexical)
     stages["fetch"] = perf_counter() - clock
     matching = None if allowed is None else len(allowed)
     return [
@@ -81,6 +92,21 @@ def answer(
         )
         for near, words, hits in zip(dense, lexical, rows, strict=True)
     ]
+
+
+def _rows(
+    reader: apsw.Connection,
+    view: View,
+    searches: Sequence[Search],
+    dense: Sequence[DenseFound | None],
+    lexical: Sequence[Candidates | None],
+) -> Sequence[Rows]:
+    lookup = partial(vectors_of, view.dense)
+    selections = [
+        each.select(Found(None if near is None else near.candidates, words, lookup))
+        for each, near, words in zip(searches, dense, lexical, strict=True)
+    ]
+    return read_hits(reader, selections, view.seq, searches[0].parts, view.side.table)
 
 
 def _both_sides(
@@ -143,7 +169,7 @@ def _lexical(view: View, searches: Sequence[Search], allowed: AllowedChunks | No
 
 
 def _result(
-    hits: tuple[Hit, ...] | StorageFault | LimitExceeded,
+    hits: Rows,
     strategy: SearchStrategy,
     stages: Mapping[str, float],
     matching: int | None,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rag_grpc.core.searches import Candidates, Found, Selected
-from rag_grpc.core.selection import Choice, Selection, dense_selection
+from rag_grpc.core.selection import Choice, DenseSelection, Selection
 
 CANDIDATES = Candidates(
     chunks=np.array([7, 3, 5, 9], np.int64),
@@ -28,28 +28,40 @@ FOUND = Found(CANDIDATES, None, no_vectors)
 
 
 def test_the_best_are_kept_in_order_with_their_ranks() -> None:
-    selected = dense_selection(top_k=2)(FOUND)
+    selected = DenseSelection(top_k=2)(FOUND)
     assert [(each.chunk, each.document, each.score) for each in selected] == [(7, 1, 0.75), (3, 2, 0.5)]
     assert [(each.dense, each.dense_rank) for each in selected] == [(0.75, 1), (0.5, 2)]
     assert type(selected[0].score) is float
 
 
 def test_pages_are_what_one_large_answer_would_have_been() -> None:
-    whole = list(dense_selection(top_k=4)(FOUND))
-    pages = [each for offset in (0, 3) for each in dense_selection(top_k=3, offset=offset)(FOUND)]
+    whole = list(DenseSelection(top_k=4)(FOUND))
+    pages = [each for offset in (0, 3) for each in DenseSelection(top_k=3, offset=offset)(FOUND)]
     assert pages == whole
-    assert list(dense_selection(top_k=3, offset=4)(FOUND)) == []
+    assert list(DenseSelection(top_k=3, offset=4)(FOUND)) == []
 
 
 def test_what_scores_lower_than_the_bound_is_left_out() -> None:
-    assert [each.chunk for each in dense_selection(top_k=4, min_score=0.5)(FOUND)] == [7, 3, 5]
-    assert [each.chunk for each in dense_selection(top_k=4, min_score=-1.0)(FOUND)] == [7, 3, 5, 9]
-    assert [each.chunk for each in dense_selection(top_k=1, offset=1, min_score=0.5)(FOUND)] == [3]
+    assert [each.chunk for each in DenseSelection(top_k=4, min_score=0.5)(FOUND)] == [7, 3, 5]
+    assert [each.chunk for each in DenseSelection(top_k=4, min_score=-1.0)(FOUND)] == [7, 3, 5, 9]
+    assert [each.chunk for each in DenseSelection(top_k=1, offset=1, min_score=0.5)(FOUND)] == [3]
+
+
+@given(st.integers(1, 5), st.integers(0, 5), st.none() | st.sampled_from([-1.0, -0.25, 0.5, 0.7, 2.0]))
+def test_what_is_cut_is_what_is_selected(top_k: int, offset: int, min_score: float | None) -> None:
+    selection = DenseSelection(top_k, offset, min_score)
+    chunks, scores = selection.cut(CANDIDATES)
+    selected = selection(FOUND)
+    assert chunks.tolist() == [each.chunk for each in selected]
+    assert scores.tolist() == [each.score for each in selected]
+    documents = dict(zip(CANDIDATES.chunks.tolist(), CANDIDATES.documents.tolist(), strict=True))
+    assert [each.document for each in selected] == [documents[each.chunk] for each in selected]
+    assert [each.dense_rank for each in selected] == [offset + 1 + place for place in range(len(selected))]
 
 
 def test_no_candidates_no_hits() -> None:
     empty = Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    assert list(dense_selection(top_k=3)(Found(empty, None, no_vectors))) == []
+    assert list(DenseSelection(top_k=3)(Found(empty, None, no_vectors))) == []
 
 
 # ---------------------------------------------------------------------------- the ladder

@@ -1,0 +1,106 @@
+"""Hits that say no more than where they are: from what is remembered of places, else from their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import apsw
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_grpc.core.errors import StorageFault
+from rag_grpc.core.ports import PlaceCodec
+from rag_grpc.core.searches import Candidates, PlacedHits, Search
+from rag_grpc.core.selection import DenseSelection
+from rag_grpc.stores.embedded.dense_search import DenseView
+from rag_grpc.stores.embedded.hit_rows import missing, read_places
+
+Found: TypeAlias = PlacedHits | StorageFault
+
+
+def wants_places_alone(search: Search) -> bool:
+    """Whether a search's hits can be made of places and scores."""
+    return isinstance(search.select, DenseSelection) and search.lexical is None and search.parts.places_alone
+
+
+class Places:
+    """Gives the packed places of chunks, and remembers what it had to read."""
+
+    def __init__(self, codec: PlaceCodec, spare_bytes: Callable[[], int]) -> None:
+        """`spare_bytes` says how much of the disk may be taken for what can be done without."""
+        self._codec = codec
+        self._spare_bytes = spare_bytes
+
+    def hits(
+        self,
+        reader: apsw.Connection,
+        view: DenseView,
+        searches: Sequence[Search],
+        candidates: Sequence[Candidates | None],
+    ) -> list[Found] | None:
+        """Make the hits of searches that all want places alone; None where this is not the way.
+
+        What is selected is a StorageFault where a row is not there.
+        """
+        if view.places is None:
+            return None
+        cuts = [
+            each.select.cut(found)
+            for each, found in zip(searches, candidates, strict=True)
+            if isinstance(each.select, DenseSelection) and found is not None
+        ]
+        if len(cuts) < len(searches):
+            return None
+        chunks = np.concatenate([chunks for chunks, _ in cuts])
+        slots = view.slots.slots_of(chunks)
+        places = view.places.known(slots)
+        lost: frozenset[int] = frozenset()
+        if b"" in places:
+            read = self._read(reader, view, chunks, slots, places)
+            if read is None:
+                return None
+            lost = read
+        return self._cut(searches, cuts, places, lost)
+
+    def _cut(
+        self,
+        searches: Sequence[Search],
+        cuts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
+        places: list[bytes],
+        lost: frozenset[int],
+    ) -> list[Found]:
+        hits: list[Found] = []
+        begin = 0
+        for search, (chunks, scores) in zip(searches, cuts, strict=True):
+            end = begin + len(chunks)
+            offset = search.select.offset if isinstance(search.select, DenseSelection) else 0
+            fault = next((chunk for chunk in chunks.tolist() if chunk in lost), None) if lost else None
+            if fault is None:
+                hits.append(PlacedHits(places[begin:end], scores, offset + 1, self._codec.unpack))
+            else:
+                hits.append(missing(fault))
+            begin = end
+        return hits
+
+    def _read(
+        self,
+        reader: apsw.Connection,
+        view: DenseView,
+        chunks: NDArray[np.int64],
+        slots: NDArray[np.int64],
+        places: list[bytes],
+    ) -> frozenset[int] | None:
+        """Fill in what is not known; return the chunks that have no rows, or None for too long rows."""
+        gaps = [number for number, place in enumerate(places) if not place]
+        rows = read_places(reader, np.unique(chunks[gaps]))
+        if rows is None or view.places is None:
+            return None
+        packed = {chunk: self._codec.pack(*row) for chunk, row in rows.items()}
+        wanted = chunks[gaps].tolist()
+        for number, chunk in zip(gaps, wanted, strict=True):
+            places[number] = packed.get(chunk, b"")
+        by_slot = dict(zip(slots[gaps].tolist(), wanted, strict=True))
+        kept = {slot: packed[chunk] for slot, chunk in by_slot.items() if chunk in packed}
+        view.places.remember([*kept], [*kept.values()], len(view.slots.ids), self._spare_bytes)
+        return frozenset(wanted) - packed.keys()

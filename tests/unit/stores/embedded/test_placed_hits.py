@@ -1,0 +1,126 @@
+"""Places are read once, as far as they can be kept; a row that is lost fails those who found it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+
+from rag_grpc.core.errors import StorageFault
+from rag_grpc.core.models import Metric
+from rag_grpc.core.searches import Candidates, PlacedHits, Search
+from rag_grpc.stores.embedded import hit_rows
+from rag_grpc.stores.embedded.database import open_reader, open_writer
+from rag_grpc.stores.embedded.dense_search import DenseView
+from rag_grpc.stores.embedded.place_file import SLOT_BYTES, PlaceFile
+from rag_grpc.stores.embedded.placed_hits import Found, Places, wants_places_alone
+from rag_grpc.stores.embedded.vector_file import Slots
+from tests.contracts.fakes import ONLY_PLACES, JsonPlaces, for_places, select_all
+from tests.contracts.store_state import NOWHERE
+
+IDS = np.arange(10, 60, 10)
+LONG = 50
+"""A chunk with more headings than a slot has room for."""
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> apsw.Connection:
+    writer = open_writer(tmp_path / "db")
+    for chunk in IDS.tolist():
+        row = (chunk, 1, f"d{chunk}", 1, 1, None, chunk, 1, b"", b"", 0, 0, "text/plain", "", b"m")
+        writer.execute("INSERT INTO document VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", row)
+        headings = json.dumps(["h" * SLOT_BYTES if chunk == LONG else "Top"])
+        writer.execute("INSERT INTO chunk VALUES (?,?,?,3,9,?,'text')", (chunk, chunk, chunk % 7, headings))
+    writer.close()
+    return open_reader(tmp_path / "db")
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> Iterator[DenseView]:
+    rows = np.zeros((len(IDS), 4), np.float32)
+    slots = Slots(rows, IDS, IDS, np.full(len(IDS), 1 << 60), len(IDS))
+    file = PlaceFile(tmp_path / "places")
+    yield DenseView(slots, 1, Metric.COSINE, None, file)
+    file.close(remove=True)
+
+
+PLACES = Places(JsonPlaces(), lambda: 1 << 40)
+
+
+def hits_of(
+    reader: apsw.Connection, view: DenseView, searches: list[Search], candidates: list[Candidates]
+) -> list[Found]:
+    hits = PLACES.hits(reader, view, searches, candidates)
+    assert hits is not None
+    return hits
+
+
+def found(*chunks: int) -> Candidates:
+    ids = np.array(chunks, np.int64)
+    return Candidates(ids, ids, np.linspace(1, 0, len(ids), dtype=np.float32))
+
+
+def asked(count: int) -> list[Search]:
+    return [for_places(NOWHERE, [1, 0, 0, 0], candidates=3) for _ in range(count)]
+
+
+def ids_of(hits: object) -> list[str]:
+    assert isinstance(hits, PlacedHits), hits
+    return [hit.doc_id for hit in hits]
+
+
+def test_places_are_read_once(reader: apsw.Connection, view: DenseView) -> None:
+    first, second = hits_of(reader, view, asked(2), [found(10, 30), found(30, 20)])
+    assert isinstance(first, PlacedHits)
+    assert [(hit.doc_id, *hit.chunk[:5]) for hit in first] == [
+        ("d10", 3, "", 3, 9, ("Top",)),
+        ("d30", 2, "", 3, 9, ("Top",)),
+    ]
+    reader.execute("PRAGMA query_only = 0; DELETE FROM chunk")
+    again = hits_of(reader, view, asked(2), [found(20, 10), found()])
+    assert [ids_of(hits) for hits in again] == [["d20", "d10"], []]
+    assert ids_of(second) == ["d30", "d20"]
+
+
+def test_what_is_too_long_is_read_again_each_time(reader: apsw.Connection, view: DenseView) -> None:
+    for _ in range(2):
+        (hits,) = hits_of(reader, view, asked(1), [found(20, LONG)])
+        assert ids_of(hits) == ["d20", f"d{LONG}"]
+    assert view.places is not None
+    assert view.places.known(np.array([4])) == [b""]
+
+
+def test_a_row_that_is_lost_fails_who_found_it(reader: apsw.Connection, view: DenseView) -> None:
+    reader.execute("PRAGMA query_only = 0; DELETE FROM chunk WHERE id = 20")
+    for _ in range(2):
+        fine, lost = hits_of(reader, view, asked(2), [found(10), found(10, 20, 30)])
+        assert ids_of(fine) == ["d10"]
+        assert isinstance(lost, StorageFault)
+        assert "chunk 20" in lost.message
+
+
+def test_rows_too_long_to_be_read_at_once_are_left_to_others(
+    reader: apsw.Connection, view: DenseView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 20)
+    monkeypatch.setattr(hit_rows, "FEW_ROWS", 1)
+    assert PLACES.hits(reader, view, asked(1), [found(10, 20)]) is None
+
+
+def test_a_collection_without_a_graph_is_left_to_others(reader: apsw.Connection, view: DenseView) -> None:
+    bare = DenseView(view.slots, view.seq, view.metric, None)
+    assert PLACES.hits(reader, bare, asked(1), [found(10, 20)]) is None
+
+
+def test_only_nearness_and_places_are_asked_for() -> None:
+    (search,) = asked(1)
+    assert wants_places_alone(search)
+    assert search.parts == ONLY_PLACES
+    assert not wants_places_alone(search._replace(select=select_all))
+    for part in ("text", "title", "metadata", "vectors"):
+        more = type(ONLY_PLACES)(**{"text": False, "title": False, "metadata": False, part: True})
+        assert not wants_places_alone(search._replace(parts=more))
