@@ -202,7 +202,8 @@ class Store(ShadowStore, Protocol):
         """Answer searches, each by itself, in their order: a failure of one is its result.
 
         Hits stand in the order in which `select` put them. A store may make PlacedHits where `select` is a
-        DenseSelection and no part is asked for: they must be the same hits.
+        DenseSelection and no part is asked for: they must be the same hits. It may answer AlikeSearches
+        as one.
         `dense.exact` must compare every vector.
         Dense scores are those of the collection's metric: see Metric. Candidates of each side stand by
         score, larger first, then by chunk id, and every one of them passes the search's filter.

@@ -7,7 +7,10 @@ four times as much.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rag_grpc.core.models import TextSpan, Vector
 from rag_grpc.core.searches import ALL_PARTS, Hit, HitParts, SearchMode, SearchStrategy
@@ -75,6 +78,33 @@ def differ_in_vector_alone(query: Query, other: Query) -> bool:
         and query[:_VECTOR] == other[:_VECTOR]
         and query[_VECTOR + 1 :] == other[_VECTOR + 1 :]
     )
+
+
+class AlikeQueries(Sequence[Query]):
+    """Queries by vector that differ in nothing else, as those of most batches: planned and searched as one.
+
+    `first` is the first of them, `vectors` (n, dimension) what they look for, float32.
+    """
+
+    __slots__ = ("first", "vectors")
+
+    def __init__(self, first: Query, vectors: NDArray[np.float32]) -> None:
+        self.first = first
+        self.vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @overload
+    def __getitem__(self, place: int) -> Query: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> AlikeQueries: ...
+
+    def __getitem__(self, place: int | slice) -> Query | AlikeQueries:
+        if isinstance(place, slice):
+            return AlikeQueries(self.first._replace(vector=self.vectors[place][0]), self.vectors[place])
+        return self.first._replace(vector=self.vectors[place])
 
 
 class QueryResult(NamedTuple):

@@ -18,10 +18,12 @@ from rag_grpc.core.models import TextSpan
 from rag_grpc.core.planner import Planner
 from rag_grpc.core.ports import Store, Telemetry
 from rag_grpc.core.precedence import Precedence
-from rag_grpc.core.queries import Query, QueryResult
+from rag_grpc.core.queries import AlikeQueries, Query, QueryResult
 from rag_grpc.core.query_plan import QueryPlan
 from rag_grpc.core.reranking import Reranking, reranked
-from rag_grpc.core.searches import Hit, HitParts, Search, SearchMode
+from rag_grpc.core.searches import AlikeSearches, Hit, HitParts, Search, SearchMode
+from rag_grpc.core.selection import DenseSelection
+from rag_grpc.core.vectors import doubtful_rows
 
 PLANNING_SECONDS = 0.005
 """How long a batch's planning holds the event loop at a time. One long filter may take longer to read."""
@@ -84,13 +86,37 @@ class Retrieval:
         """
         self._precedence.enter(len(queries))
         try:
-            return await self._all_answered(queries)
+            answered = await self._alike_answered(queries) if isinstance(queries, AlikeQueries) else None
+            return await self._all_answered(queries) if answered is None else answered
         finally:
             self._precedence.leave(len(queries))
 
     def check(self, query: Query) -> None:
         """Raise what `query` would, as far as it is known before anything is embedded or searched."""
         self._planner.plan(query)
+
+    async def _alike_answered(self, queries: AlikeQueries) -> list[QueryResult | RagError] | None:
+        """Answer queries that want nearness and no more, as one; None where each is to be looked at."""
+        plan = self._planned(queries.first, None)
+        if not isinstance(plan, QueryPlan) or plan.wants_more:
+            return None
+        search = plan.search()
+        if not isinstance(search.select, DenseSelection):
+            return None
+        if doubtful_rows(queries.vectors, plan.collection.metric):
+            return None
+        results = await self._store.search(AlikeSearches(search, queries.vectors))
+        answered: list[QueryResult | RagError] = []
+        for each in results:
+            if isinstance(each, EmbedderChanged):
+                return None
+            if isinstance(each, RagError):
+                answered.append(each)
+                continue
+            hits, strategy, stages, matching, _ = each
+            self._record_of_store(stages)
+            answered.append(QueryResult(hits, strategy, stages, plan.mode, matching))
+        return answered
 
     async def _all_answered(self, queries: Sequence[Query | RagError]) -> list[QueryResult | RagError]:
         planned = await self._answered(queries)
@@ -225,15 +251,18 @@ class Retrieval:
 
     def _record(self, plan: QueryPlan, of_store: Mapping[str, float]) -> None:
         """Record how long the stages took; the embedding queue has recorded its batches itself."""
-        if of_store is not self._recorded:
-            # What the store answers together took all of it the same time, and is recorded once.
-            self._recorded = of_store
-            for name, seconds in of_store.items():
-                self._telemetry.stage(name, seconds)
+        self._record_of_store(of_store)
         if len(plan.stages) > len(of_store):
             for name, seconds in plan.stages.items():
                 if name != "embed" and name not in of_store:
                     self._telemetry.stage(name, seconds)
+
+    def _record_of_store(self, stages: Mapping[str, float]) -> None:
+        if stages is not self._recorded:
+            # What the store answers together took all of it the same time, and is recorded once.
+            self._recorded = stages
+            for name, seconds in stages.items():
+                self._telemetry.stage(name, seconds)
 
 
 def _once_more(planned: QueryPlan | RagError) -> Query | None:

@@ -142,6 +142,36 @@ class Search(NamedTuple):
     parts: HitParts = ALL_PARTS
 
 
+class AlikeSearches(Sequence[Search]):
+    """Searches by vector that differ in nothing else: a store may answer them as one.
+
+    `first` is one of them, `vectors` (n, dimension) what they look for, float32.
+    """
+
+    __slots__ = ("first", "vectors")
+
+    def __init__(self, first: Search, vectors: NDArray[np.float32]) -> None:
+        self.first = first
+        self.vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @overload
+    def __getitem__(self, place: int) -> Search: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> AlikeSearches: ...
+
+    def __getitem__(self, place: int | slice) -> Search | AlikeSearches:
+        if isinstance(place, slice):
+            return AlikeSearches(self.first, self.vectors[place])
+        asked = self.first.dense
+        vector = self.vectors[place]
+        dense = DenseQuery(vector) if asked is None else asked._replace(vector=vector)
+        return self.first._replace(dense=dense)
+
+
 class Hit(NamedTuple):
     """A chunk that was found. Parts that were not asked for are empty, `packed_metadata` None."""
 

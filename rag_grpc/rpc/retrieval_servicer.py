@@ -13,7 +13,7 @@ from rag_grpc.core.catalogue import Catalogue
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import DEFAULT_COLLECTION
-from rag_grpc.core.queries import Query, QueryResult
+from rag_grpc.core.queries import AlikeQueries, Query, QueryResult
 from rag_grpc.core.reading import Reading
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.rpc import page_tokens
@@ -76,7 +76,7 @@ class RetrievalServicer(RetrievalServiceServicer):
         del context
         self._validator.check(request)
         about(queries=len(request.queries))
-        queries = [self._queries.read(each) for each in request.queries]
+        queries = self._queries.read_all(request.queries)
         room = self._max_bytes - PROBLEM_BYTES * len(queries)
         outcomes: list[bytes] = []
         for part in _parts(queries):
@@ -218,6 +218,10 @@ class RetrievalServicer(RetrievalServiceServicer):
 
 def _parts(queries: Sequence[Query | RagError]) -> Iterator[slice]:
     """Cut a batch into parts that are asked and encoded one by one, so that not all is held at once."""
+    if isinstance(queries, AlikeQueries):
+        step = max(1, HITS_TOGETHER // queries.first.top_k)
+        yield from (slice(begin, begin + step) for begin in range(0, len(queries), step))
+        return
     begin = hits = 0
     for place, query in enumerate(queries):
         wanted = query.top_k if isinstance(query, Query) else 0

@@ -22,6 +22,7 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import ChunkPage, DocumentPage, Store
 from rag_grpc.core.searches import (
+    AlikeSearches,
     Candidates,
     DenseQuery,
     Found,
@@ -466,6 +467,26 @@ class SearchContract:
                 scores = [hit.score for hit in each.hits]
                 assert scores == pytest.approx([hit.score for hit in expected], abs=1e-6)
                 assert scores == [hit.dense for hit in each.hits]
+
+    async def test_alike_searches_are_answered_as_each_would_be(self, store: Store) -> None:
+        made, _, _ = await random_collection(store, Metric.DOT)
+        queries = np.random.default_rng(19).normal(size=(150, 16)).astype(np.float32)
+        for parts in (ONLY_PLACES, HitParts()):
+            first = Search(made, 5, DenseSelection(5), DenseQuery(queries[0], exact=True), parts=parts)
+            alike = AlikeSearches(first, queries)
+            together = await store.search(alike)
+            alone = await store.search(list(alike))
+            assert len(together) == len(queries)
+            for one, other in zip(together, alone, strict=True):
+                assert isinstance(one, SearchResult)
+                assert isinstance(other, SearchResult)
+                assert [(hit.doc_id, hit.chunk) for hit in one.hits] == [
+                    (hit.doc_id, hit.chunk) for hit in other.hits
+                ]
+        gone = await store.create_collection(spec("gone"), "")
+        await store.delete_collection(gone)
+        lost = AlikeSearches(first._replace(collection=gone), np.eye(4, dtype=np.float32))
+        assert all(isinstance(each, CollectionNotFound) for each in await store.search(lost))
 
     async def test_searches_of_one_call_are_answered_each_by_itself(
         self, store: Store, collection: Collection

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from rag_grpc.core.errors import StorageFault
 from rag_grpc.core.ports import PlaceCodec
-from rag_grpc.core.searches import Candidates, PlacedHits, Search
+from rag_grpc.core.searches import Candidates, PlacedHits, Search, Select
 from rag_grpc.core.selection import DenseSelection
 from rag_grpc.stores.embedded.dense_search import DenseView
 from rag_grpc.stores.embedded.hit_rows import missing, read_places
 
 Found: TypeAlias = PlacedHits | StorageFault
+Cut: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], int]
+"""What a search selected: chunk ids, scores, and the rank of the first."""
 
 
 def wants_places_alone(search: Search) -> bool:
@@ -36,7 +38,7 @@ class Places:
         self,
         reader: apsw.Connection,
         view: DenseView,
-        searches: Sequence[Search],
+        selects: Sequence[Select],
         candidates: Sequence[Candidates | None],
     ) -> list[Found] | None:
         """Make the hits of searches that all want places alone; None where this is not the way.
@@ -46,13 +48,13 @@ class Places:
         if view.places is None:
             return None
         cuts = [
-            each.select.cut(found)
-            for each, found in zip(searches, candidates, strict=True)
-            if isinstance(each.select, DenseSelection) and found is not None
+            (*select.cut(found), select.offset + 1)
+            for select, found in zip(selects, candidates, strict=True)
+            if isinstance(select, DenseSelection) and found is not None
         ]
-        if len(cuts) < len(searches):
+        if len(cuts) < len(selects):
             return None
-        chunks = np.concatenate([chunks for chunks, _ in cuts])
+        chunks = np.concatenate([chunks for chunks, _, _ in cuts])
         slots = view.slots.slots_of(chunks)
         places = view.places.known(slots)
         lost: frozenset[int] = frozenset()
@@ -61,23 +63,16 @@ class Places:
             if read is None:
                 return None
             lost = read
-        return self._cut(searches, cuts, places, lost)
+        return self._made(cuts, places, lost)
 
-    def _cut(
-        self,
-        searches: Sequence[Search],
-        cuts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
-        places: list[bytes],
-        lost: frozenset[int],
-    ) -> list[Found]:
+    def _made(self, cuts: Sequence[Cut], places: list[bytes], lost: frozenset[int]) -> list[Found]:
         hits: list[Found] = []
         begin = 0
-        for search, (chunks, scores) in zip(searches, cuts, strict=True):
+        for chunks, scores, first_rank in cuts:
             end = begin + len(chunks)
-            offset = search.select.offset if isinstance(search.select, DenseSelection) else 0
             fault = next((chunk for chunk in chunks.tolist() if chunk in lost), None) if lost else None
             if fault is None:
-                hits.append(PlacedHits(places[begin:end], scores, offset + 1, self._codec.unpack))
+                hits.append(PlacedHits(places[begin:end], scores, first_rank, self._codec.unpack))
             else:
                 hits.append(missing(fault))
             begin = end

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import apsw
 
 from rag_grpc.core.quality import HOUR, KEPT, MOST, NEWEST, Measurement, Origin
-from rag_grpc.stores.embedded.search_threads import Work
+from rag_grpc.stores.embedded.waiting_searches import Work
 from rag_grpc.stores.embedded.writer import Task
 
 _Series: TypeAlias = tuple[str, str, str]

@@ -17,18 +17,15 @@ writer thread takes words in: those who wait together are answered after one com
 from __future__ import annotations
 
 import asyncio
-import queue
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple, TypeAlias
 
 import apsw
 import structlog
 
-from rag_grpc.core.errors import NotReady, RagError, StorageFault, WordsNotReady
+from rag_grpc.core.errors import RagError, StorageFault, WordsNotReady
 from rag_grpc.core.ports import Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
@@ -37,59 +34,30 @@ from rag_grpc.stores.embedded.placed_hits import Places
 from rag_grpc.stores.embedded.processors import Processors
 from rag_grpc.stores.embedded.store_thread import StoreThread
 from rag_grpc.stores.embedded.view_search import Result, alike, answer
+from rag_grpc.stores.embedded.waiting_searches import (
+    BATCH_SEARCHES,
+    LARGE_BATCH,
+    Desk,
+    Item,
+    Job,
+    Work,
+    items_of,
+    searches_of,
+    settle,
+    share_of,
+)
 
 log = structlog.get_logger(__name__)
 
-BATCH_SEARCHES = 64
 QUICK_CACHE_KIB = 64 * 1024
 """Pages that the reader of searches through a graph keeps. The rows of hits lie all over the database: with a
 quarter of it, reading them took twice as long at 100,000 chunks."""
-LARGE_BATCH = 32
-"""Searches of one call from which on they are not put among those of others."""
 BATCH_THREADS = 2
 """Threads for such calls: while one is in the graph, which takes every processor and not the GIL, the other
 reads rows and makes hits, which takes the GIL and one processor."""
 SMALL_BATCH = 12
 """What a thread takes at once of searches through a graph, though it is more than its share: smaller batches
 cost too much each."""
-
-Work: TypeAlias = Callable[[apsw.Connection], object]
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """Searches of one call; the future is resolved when all have a result."""
-
-    future: asyncio.Future[list[Result]]
-    results: list[Result | None]
-    missing: int
-
-
-class _Item(NamedTuple):
-    """One search of a job."""
-
-    job: _Job
-    place: int
-    search: Search
-
-
-@dataclass(slots=True, eq=False)
-class _Desk:
-    """What some threads take their work from, and how they are woken."""
-
-    threads: int
-    least: int = 1
-    searches: deque[_Item] = field(default_factory=deque)
-    reads: deque[tuple[Work, asyncio.Future[object]]] = field(default_factory=deque)
-    has_read: bool = False
-    # Only wakes: a condition variable would be Python code, on the event loop, for each query.
-    wake: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
-
-    def wake_up(self, items: int) -> None:
-        """Wake as many threads as there are new items for."""
-        # With a wake for every thread in the queue, whoever would sleep next looks once more before it does.
-        for _ in range(min(items, self.threads - self.wake.qsize())):
-            self.wake.put(None)
 
 
 class SearchThreads:
@@ -111,10 +79,10 @@ class SearchThreads:
         self._telemetry = telemetry
         self._processors = Processors(threads)
         self._answered = partial(answer, ef=ef, threads=self._processors, places=places)
-        self._quick = _Desk(1, least=SMALL_BATCH)
-        self._batches = _Desk(BATCH_THREADS, least=BATCH_SEARCHES)
-        self._slow = _Desk(threads)
-        self._words = _Desk(1)
+        self._quick = Desk(1, least=SMALL_BATCH)
+        self._batches = Desk(BATCH_THREADS, least=BATCH_SEARCHES)
+        self._slow = Desk(threads)
+        self._words = Desk(1)
         names = ("search", "batch", "read", "words")
         self._desks = tuple(zip((self._quick, self._batches, self._slow, self._words), names, strict=True))
         self._stopping = False
@@ -145,7 +113,8 @@ class SearchThreads:
     @property
     def waiting(self) -> int:
         """Searches that wait. Any thread."""
-        return sum(len(desk.searches) for desk, _ in self._desks)
+        items = [each for desk, _ in self._desks for each in list(desk.searches)]
+        return sum(1 if each.group is None else len(each.group) for each in items)
 
     # -- event loop
 
@@ -156,18 +125,18 @@ class SearchThreads:
         if not count:
             future.set_result([])
             return future
-        job = _Job(future, [None] * count, count)
+        job = Job(future, [None] * count, count)
         quick = self._quick if count < LARGE_BATCH else self._batches
         desks = set()
-        for place, search in enumerate(searches):
-            desk = self._desk_of(search, quick)
-            desk.searches.append(_Item(job, place, search))
+        for item in items_of(job, searches):
+            desk = self._desk_of(item.search, quick)
+            desk.searches.append(item)
             desks.add(desk)
         for desk in desks:
             desk.wake_up(len(desk.searches))
         return future
 
-    def _desk_of(self, search: Search, quick: _Desk) -> _Desk:
+    def _desk_of(self, search: Search, quick: Desk) -> Desk:
         if search.lexical is not None and self._lacks_words(search):
             return self._words
         return self._slow if _takes_long(search) else quick
@@ -189,7 +158,7 @@ class SearchThreads:
 
     # -- threads
 
-    def _run(self, desk: _Desk) -> None:
+    def _run(self, desk: Desk) -> None:
         reader = self._open_reader()
         if desk is self._quick or desk is self._batches:
             reader.pragma("cache_size", -QUICK_CACHE_KIB)
@@ -204,7 +173,7 @@ class SearchThreads:
         finally:
             reader.close()
 
-    def _work(self, desk: _Desk, reader: apsw.Connection) -> None:
+    def _work(self, desk: Desk, reader: apsw.Connection) -> None:
         """Do one read or one batch, in turns: else searches would wait for as long as reads keep coming."""
         if desk.reads and not (desk.has_read and desk.searches):
             desk.has_read = True
@@ -212,7 +181,7 @@ class SearchThreads:
                 self._read(reader, *desk.reads.popleft())
             return
         desk.has_read = False
-        if batch := _share(desk):
+        if batch := share_of(desk):
             self._answer(reader, batch)
 
     def _read(self, reader: apsw.Connection, work: Work, future: asyncio.Future[object]) -> None:
@@ -228,30 +197,31 @@ class SearchThreads:
             result = StorageFault(f"the read failed: {type(error).__name__}")
         self._call(_deliver, future, result)
 
-    def _answer(self, reader: apsw.Connection, batch: list[_Item]) -> None:
-        self._telemetry.batch("search", len(batch))
-        groups: dict[object, list[_Item]] = defaultdict(list)
+    def _answer(self, reader: apsw.Connection, batch: list[Item]) -> None:
+        self._telemetry.batch("search", sum(1 if each.group is None else len(each.group) for each in batch))
+        groups: dict[object, list[Item]] = defaultdict(list)
         for item in batch:
             groups[alike(item.search)].append(item)
         for items in groups.values():
-            answered = list(zip(items, self._answer_group(reader, items), strict=True))
+            answered = self._answer_group(reader, items)
             # Each group when it is done: the next one may take long.
-            self._call(_settle, answered)
+            self._call(settle, items, answered)
 
-    def _answer_group(self, reader: apsw.Connection, items: list[_Item]) -> Sequence[Result]:
-        searches = [item.search for item in items]
+    def _answer_group(self, reader: apsw.Connection, items: list[Item]) -> Sequence[Result]:
+        first = items[0].search
+        searches = searches_of(items)
         try:
-            with self._state_of(searches[0]).hold(words=searches[0].lexical is not None) as view:
+            with self._state_of(first).hold(words=first.lexical is not None) as view:
                 return self._answered(reader, view, searches)
         except RagError as error:
-            return [error] * len(items)
+            return [error] * len(searches)
         except LexicalFault as error:
-            log.error("lexical_index_failed", collection=searches[0].collection.name, error=str(error))  # noqa: TRY400
-            self._state_of(searches[0]).withdraw_lexical("it could not be read")
-            return [WordsNotReady()] * len(items)
+            log.error("lexical_index_failed", collection=first.collection.name, error=str(error))  # noqa: TRY400
+            self._state_of(first).withdraw_lexical("it could not be read")
+            return [WordsNotReady()] * len(searches)
         except Exception as error:
-            log.exception("search_failed", searches=len(items))
-            return [StorageFault(f"the search failed: {type(error).__name__}")] * len(items)
+            log.exception("search_failed", searches=len(searches))
+            return [StorageFault(f"the search failed: {type(error).__name__}")] * len(searches)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -264,23 +234,6 @@ def _takes_long(search: Search) -> bool:
     return search.filter is not None or search.lexical is not None or (dense is not None and dense.exact)
 
 
-def _share(desk: _Desk) -> list[_Item]:
-    """Take a thread's share of what waits; what nobody waits for any more is dropped."""
-    waiting = len(desk.searches)
-    # One share more than there are threads: what is left keeps a thread busy while the event loop answers.
-    share = min(max(-(-waiting // (desk.threads + 1)), min(waiting, desk.least)), BATCH_SEARCHES)
-    taken: list[_Item] = []
-    with suppress(IndexError):  # another thread may be quicker
-        while len(taken) < share:
-            item = desk.searches.popleft()
-            if not item.job.future.cancelled():
-                taken.append(item)
-        while taken and len(taken) < BATCH_SEARCHES and desk.searches[0].job is taken[-1].job:
-            # A call is answered when all of its searches are, so they go together.
-            taken.append(desk.searches.popleft())
-    return taken
-
-
 def _deliver(future: asyncio.Future[object], result: object) -> None:
     if future.done():
         return
@@ -288,13 +241,3 @@ def _deliver(future: asyncio.Future[object], result: object) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
-
-
-def _settle(answered: list[tuple[_Item, Result]]) -> None:
-    for (job, place, _), result in answered:
-        job.results[place] = result
-        job.missing -= 1
-        if not job.missing and not job.future.done():
-            job.future.set_result(
-                [each if each is not None else NotReady("unanswered") for each in job.results]
-            )

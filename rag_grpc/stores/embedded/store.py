@@ -41,8 +41,8 @@ from rag_grpc.stores.embedded.engine import Engine
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.quality_table import QualityTable
 from rag_grpc.stores.embedded.recall_check import shares_found
-from rag_grpc.stores.embedded.search_threads import Work
 from rag_grpc.stores.embedded.store_reads import StoreReads
+from rag_grpc.stores.embedded.waiting_searches import Work
 
 log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
 from rag_grpc.stores.embedded.lexical_search import count_words
 from rag_grpc.stores.embedded.passing_documents import PassingDocuments
-from rag_grpc.stores.embedded.search_threads import Work
+from rag_grpc.stores.embedded.waiting_searches import Work
 
 
 class StoreReads:

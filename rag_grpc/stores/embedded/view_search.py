@@ -15,9 +15,18 @@ from typing import TypeAlias
 import apsw
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from rag_grpc.core.errors import EmbedderChanged, LimitExceeded, RagError, StorageFault, WordsNotReady
-from rag_grpc.core.searches import Candidates, Found, Hit, Search, SearchResult, SearchStrategy
+from rag_grpc.core.searches import (
+    AlikeSearches,
+    Candidates,
+    Found,
+    Hit,
+    Search,
+    SearchResult,
+    SearchStrategy,
+)
 from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
 from rag_grpc.stores.embedded.collection_state import View
 from rag_grpc.stores.embedded.dense_search import Found as DenseFound
@@ -64,7 +73,9 @@ def answer(
     `ef` is the default breadth, `threads` how many processors the graph may use for all of them. `places`
     serves searches that want no more of their hits.
     """
+    alike = isinstance(searches, AlikeSearches)
     first = searches[0]
+    selects = [first.select] * len(searches) if alike else [each.select for each in searches]
     stages: dict[str, float] = {}
     clock = perf_counter()
     allowed = None
@@ -76,9 +87,14 @@ def answer(
     rows: Sequence[Rows] | None = None
     if places is not None and wants_places_alone(first):
         near_ones = [None if near is None else near.candidates for near in dense]
-        rows = places.hits(reader, view.dense, searches, near_ones)
+        rows = places.hits(reader, view.dense, selects, near_ones)
     if rows is None:
-        rows = _rows(reader, view, searches, dense, lexical)
+        lookup = partial(vectors_of, view.dense)
+        selections = [
+            select(Found(None if near is None else near.candidates, words, lookup))
+            for select, near, words in zip(selects, dense, lexical, strict=True)
+        ]
+        rows = read_hits(reader, selections, view.seq, first.parts, view.side.table)
     stages["fetch"] = perf_counter() - clock
     matching = None if allowed is None else len(allowed)
     return [
@@ -92,21 +108,6 @@ def answer(
         )
         for near, words, hits in zip(dense, lexical, rows, strict=True)
     ]
-
-
-def _rows(
-    reader: apsw.Connection,
-    view: View,
-    searches: Sequence[Search],
-    dense: Sequence[DenseFound | None],
-    lexical: Sequence[Candidates | None],
-) -> Sequence[Rows]:
-    lookup = partial(vectors_of, view.dense)
-    selections = [
-        each.select(Found(None if near is None else near.candidates, words, lookup))
-        for each, near, words in zip(searches, dense, lexical, strict=True)
-    ]
-    return read_hits(reader, selections, view.seq, searches[0].parts, view.side.table)
 
 
 def _both_sides(
@@ -148,14 +149,20 @@ def _dense(
         return []
     if searches[0].collection.embedder_fingerprint != view.side.fingerprint:
         raise EmbedderChanged(searches[0].collection.name)
-    vectors = [each.dense.vector for each in searches if each.dense is not None]
-    queries = comparable(vectors[0][None] if len(vectors) == 1 else np.stack(vectors), view.dense.metric)
+    queries = comparable(_vectors(searches), view.dense.metric)
     ef = asked.ef or ef
     if allowed is None:
         return search(view.dense, queries, k=k, ef=ef, exact=asked.exact, threads=threads)
     return search_allowed(
         view.dense, queries, allowed, k=k, ef=ef, exact=asked.exact, live=view.counts.chunks, threads=threads
     )
+
+
+def _vectors(searches: Sequence[Search]) -> NDArray[np.float32]:
+    if isinstance(searches, AlikeSearches):
+        return searches.vectors
+    vectors = [each.dense.vector for each in searches if each.dense is not None]
+    return vectors[0][None] if len(vectors) == 1 else np.stack(vectors)
 
 
 def _lexical(view: View, searches: Sequence[Search], allowed: AllowedChunks | None) -> Sequence[Candidates]:

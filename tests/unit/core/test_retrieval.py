@@ -16,6 +16,7 @@ from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.errors import (
     CollectionNotFound,
     DimensionMismatch,
+    EmbedderChanged,
     EmbedderMismatch,
     InvalidField,
     ModelUnavailable,
@@ -25,7 +26,7 @@ from rag_grpc.core.errors import (
 )
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.models import Collection
-from rag_grpc.core.queries import Query, QueryResult
+from rag_grpc.core.queries import AlikeQueries, Query, QueryResult, Variety
 from rag_grpc.core.retrieval import Retrieval
 from rag_grpc.core.searches import HitParts, Search, SearchMode, SearchResult, SearchStrategy
 from rag_grpc.stores.memory import MemoryStore
@@ -231,6 +232,66 @@ async def test_a_text_that_cannot_be_embedded_fails_alone(house: House) -> None:
         "jackdaw",
     ]
     await embedding.close()
+
+
+ALIKE: dict[str, dict[str, Any]] = {
+    "nearness alone": {},
+    "a page": {"top_k": 2, "offset": 1, "min_score": 0.2},
+    "without texts": {"parts": HitParts(text=False, title=False, metadata=False)},
+    "every vector": {"exact": True},
+    "a filter": {"filter": 'doc_id != "d1"'},
+    "variety": {"rerank": Variety(0.7)},
+    "words too": {"text": "d1"},
+    "one a document": {"max_hits_per_document": 1},
+    "no such collection": {"collection": "missing"},
+    "another dimension": {"collection": "default"},
+    "too many": {"top_k": 51},
+}
+
+
+@pytest.mark.parametrize("changes", ALIKE.values(), ids=list(ALIKE))
+@pytest.mark.parametrize("last", [(0, 0, 1, 0), (0, 0, 0, 0)], ids=["", "one is zero"])
+async def test_alike_queries_are_answered_as_each_would_be(
+    house: House, changes: dict[str, Any], last: tuple[float, ...]
+) -> None:
+    vectors = np.array([(1, 0, 0, 0), (1, 3, 0, 0), last], np.float32)
+    first = Query(**{"collection": "bare", "vector": vectors[0]} | changes)
+    alike = AlikeQueries(first, vectors)
+
+    def described(result: QueryResult | RagError) -> object:
+        if isinstance(result, RagError):
+            return type(result), result.message
+        return result._replace(stages=sorted(result.stages), hits=list(result.hits))
+
+    alone = [(await house.retrieval.query_batch([query]))[0] for query in alike]
+    together = await house.retrieval.query_batch(alike)
+    assert [described(each) for each in together] == [described(each) for each in alone]
+
+
+async def test_alike_queries_are_asked_as_one(house: House) -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    house.telemetry.stages.clear()
+    alike = AlikeQueries(Query(collection="bare", vector=vectors[0]), vectors)
+    results = await house.retrieval.query_batch(alike)
+    assert all(isinstance(each, QueryResult) for each in results)
+    assert house.store.calls == [4]
+    assert house.telemetry.stages
+
+
+async def test_alike_queries_are_asked_again_where_the_embedder_changed_meanwhile(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, failures = house.store.search, [EmbedderChanged("bare")]
+
+    async def changed(searches: Sequence[Search]) -> list[SearchResult | RagError]:
+        results = await search(searches)
+        return [failures.pop() if failures else each for each in results]
+
+    monkeypatch.setattr(house.store, "search", changed)
+    vectors = np.eye(4, dtype=np.float32)
+    alike = AlikeQueries(Query(collection="bare", vector=vectors[0]), vectors)
+    results = await house.retrieval.query_batch(alike)
+    assert all(isinstance(each, QueryResult) for each in results)
 
 
 async def test_an_empty_batch_asks_nobody(house: House) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.limits import Limits
-from rag_grpc.core.queries import Query
+from rag_grpc.core.queries import AlikeQueries, Query
 from rag_grpc.rpc.convert_retrieval import query_from_proto
 from rag_grpc.rpc.query_reader import PATTERN_BYTES, QueryReader
 from rag_grpc.rpc.validation import Validator
@@ -50,6 +50,35 @@ def test_each_query_is_what_it_would_be_alone(batch: list[pb.QueryRequest]) -> N
     reader = QueryReader(VALIDATOR)
     taken = [reader.read(each) for each in batch]
     assert [described(each) for each in taken] == [described(alone(each)) for each in batch]
+
+
+@given(st.lists(messages, max_size=5))
+def test_a_batch_is_what_its_queries_would_be_alone(batch: list[pb.QueryRequest]) -> None:
+    taken = QueryReader(VALIDATOR).read_all(batch)
+    assert len(taken) == len(batch)
+    assert [described(each) for each in taken] == [described(alone(each)) for each in batch]
+
+
+@given(messages, st.lists(numbers, min_size=2, max_size=5))
+def test_queries_that_differ_in_their_vectors_are_told_by_each(
+    message: pb.QueryRequest, vectors: list[bytes]
+) -> None:
+    batch = [pb.QueryRequest() for _ in vectors]
+    for each, packed in zip(batch, vectors, strict=True):
+        each.CopyFrom(message)
+        each.vector.packed = packed
+    taken = QueryReader(VALIDATOR).read_all(batch)
+    assert [described(each) for each in taken] == [described(alone(each)) for each in batch]
+
+
+def test_a_batch_of_alike_queries_is_one_thing() -> None:
+    taken = QueryReader(VALIDATOR).read_all(by_vectors(top_k=3))
+    assert isinstance(taken, AlikeQueries)
+    assert taken.vectors.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]]
+    assert taken.first.top_k == 3
+    assert [described(each) for each in taken[1:3]] == [
+        described(alone(each)) for each in by_vectors(top_k=3)[1:3]
+    ]
 
 
 @pytest.fixture

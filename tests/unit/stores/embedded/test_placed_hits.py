@@ -12,7 +12,8 @@ import pytest
 
 from rag_grpc.core.errors import StorageFault
 from rag_grpc.core.models import Metric
-from rag_grpc.core.searches import Candidates, PlacedHits, Search
+from rag_grpc.core.searches import Candidates, PlacedHits, Select
+from rag_grpc.core.selection import DenseSelection
 from rag_grpc.stores.embedded import hit_rows
 from rag_grpc.stores.embedded.database import open_reader, open_writer
 from rag_grpc.stores.embedded.dense_search import DenseView
@@ -52,9 +53,9 @@ PLACES = Places(JsonPlaces(), lambda: 1 << 40)
 
 
 def hits_of(
-    reader: apsw.Connection, view: DenseView, searches: list[Search], candidates: list[Candidates]
+    reader: apsw.Connection, view: DenseView, selects: list[Select], candidates: list[Candidates]
 ) -> list[Found]:
-    hits = PLACES.hits(reader, view, searches, candidates)
+    hits = PLACES.hits(reader, view, selects, candidates)
     assert hits is not None
     return hits
 
@@ -64,8 +65,8 @@ def found(*chunks: int) -> Candidates:
     return Candidates(ids, ids, np.linspace(1, 0, len(ids), dtype=np.float32))
 
 
-def asked(count: int) -> list[Search]:
-    return [for_places(NOWHERE, [1, 0, 0, 0], candidates=3) for _ in range(count)]
+def asked(count: int) -> list[Select]:
+    return [DenseSelection(3)] * count
 
 
 def ids_of(hits: object) -> list[str]:
@@ -117,7 +118,7 @@ def test_a_collection_without_a_graph_is_left_to_others(reader: apsw.Connection,
 
 
 def test_only_nearness_and_places_are_asked_for() -> None:
-    (search,) = asked(1)
+    search = for_places(NOWHERE, [1, 0, 0, 0], candidates=3)
     assert wants_places_alone(search)
     assert search.parts == ONLY_PLACES
     assert not wants_places_alone(search._replace(select=select_all))
