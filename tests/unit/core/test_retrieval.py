@@ -261,7 +261,7 @@ async def test_alike_queries_are_answered_as_each_would_be(
     def described(result: QueryResult | RagError) -> object:
         if isinstance(result, RagError):
             return type(result), result.message
-        return result._replace(stages=sorted(result.stages), hits=list(result.hits))
+        return result._replace(stages={}, hits=list(result.hits)), sorted(result.stages)
 
     alone = [(await house.retrieval.query_batch([query]))[0] for query in alike]
     together = await house.retrieval.query_batch(alike)
