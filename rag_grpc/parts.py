@@ -44,7 +44,7 @@ from rag_grpc.environment import split_address
 from rag_grpc.model_set import ModelSet
 from rag_grpc.quality_gauges import QualityGauges
 from rag_grpc.rpc import server as edge
-from rag_grpc.rpc.answer_encoding import WirePlaces
+from rag_grpc.rpc.answer_encoding import WireHits
 from rag_grpc.rpc.collection_servicer import CollectionServicer
 from rag_grpc.rpc.convert import StructCodec
 from rag_grpc.rpc.drain import Drain
@@ -100,7 +100,7 @@ class Parts:
         self.store = store or make_store(
             settings,
             codec=self.codec,
-            places=WirePlaces(),
+            packing=WireHits(),
             telemetry=self.telemetry,
             analyzer=self.analyzer,
         )

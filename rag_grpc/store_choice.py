@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rag_grpc.core.analysis import Analyzer
-from rag_grpc.core.ports import MetadataCodec, PlaceCodec, Store, Telemetry
+from rag_grpc.core.ports import HitCodec, MetadataCodec, Store, Telemetry
 from rag_grpc.settings import Settings
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
@@ -14,7 +14,7 @@ from rag_grpc.stores.memory import MemoryStore
 
 
 def make_store(
-    settings: Settings, *, codec: MetadataCodec, places: PlaceCodec, telemetry: Telemetry, analyzer: Analyzer
+    settings: Settings, *, codec: MetadataCodec, packing: HitCodec, telemetry: Telemetry, analyzer: Analyzer
 ) -> Store:
     """Make the store that the settings name. It is not open yet."""
     if settings.store == "memory":
@@ -23,7 +23,7 @@ def make_store(
     return EmbeddedStore(
         settings.data_dir,
         codec=codec,
-        places=places,
+        packing=packing,
         telemetry=telemetry,
         analyzer=analyzer,
         settings=EmbeddedSettings(

@@ -62,18 +62,18 @@ class MetadataCodec(Protocol):
         """Take packed metadata apart."""
 
 
-class PlaceCodec(Protocol):
-    """Turns where a chunk stands into the edge's own bytes and back, so that a store may keep them.
+class HitCodec(Protocol):
+    """Turns what a hit says, but for its score, into the edge's own bytes and back.
 
-    `unpack(pack(doc_id, chunk))` must give the doc_id and the chunk without text and vector. What is packed
-    must not be empty, nor end with a zero byte. Both must be callable from any thread.
+    `unpack(pack(...))` must give what was packed, the chunk without its vector. What is packed must not be
+    empty, nor end with a zero byte. Both must be callable from any thread.
     """
 
-    def pack(self, doc_id: str, chunk: Chunk) -> bytes:
-        """Pack a document's id with a chunk's ordinal, offsets and headings."""
+    def pack(self, doc_id: str, chunk: Chunk, title: str, packed_metadata: bytes | None) -> bytes:
+        """Pack a hit. Where it has no text, title and metadata, stores keep it."""
 
-    def unpack(self, packed: bytes) -> tuple[str, Chunk]:
-        """Take a packed place apart."""
+    def unpack(self, packed: bytes) -> tuple[str, Chunk, str, bytes | None]:
+        """Take a packed hit apart."""
 
 
 class Telemetry(Protocol):
@@ -201,10 +201,9 @@ class Store(ShadowStore, Protocol):
     async def search(self, searches: Sequence[Search]) -> list[SearchResult | RagError]:
         """Answer searches, each by itself, in their order: a failure of one is its result.
 
-        Hits stand in the order in which `select` put them. A store may make PlacedHits where `select` is a
-        DenseSelection and no part is asked for: they must be the same hits. It may answer AlikeSearches
-        as one.
-        `dense.exact` must compare every vector.
+        Hits stand in the order in which `select` put them. A store may make PackedHits where `select` is a
+        DenseSelection, and `packed` or no part is asked for: they must be the same hits.
+        It may answer AlikeSearches as one. `dense.exact` must compare every vector.
         Dense scores are those of the collection's metric: see Metric. Candidates of each side stand by
         score, larger first, then by chunk id, and every one of them passes the search's filter.
         """

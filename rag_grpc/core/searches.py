@@ -110,12 +110,16 @@ Select: TypeAlias = Callable[[Found], Sequence[Selected]]
 
 @dataclass(frozen=True, slots=True)
 class HitParts:
-    """Which parts of the stored rows a search shall bring back beside ids and scores."""
+    """Which parts of the stored rows a search shall bring back beside ids and scores.
+
+    With `packed` the caller does not look into hits, so that a store may give PackedHits.
+    """
 
     text: bool = True
     title: bool = True
     metadata: bool = True
     vectors: bool = False
+    packed: bool = False
 
     @property
     def places_alone(self) -> bool:
@@ -187,30 +191,29 @@ class Hit(NamedTuple):
     rerank: float | None = None
 
 
-class PlacedHits(Sequence[Hit]):
-    """Hits of nearness alone that say where they are and how near, and no more, best first.
+class PackedHits(Sequence[Hit]):
+    """Hits of nearness alone as the edge sends them, but for their scores, best first.
 
-    `places` are what PlaceCodec.pack made of each hit's document and chunk: the edge sends them as they are,
-    so a Hit is made only for who looks at one. `scores` float32, shape (len(places),). `first_rank` is the
-    first one's rank among the candidates.
+    `packed` are what HitCodec.pack made of each; a Hit is made only for who looks at one. `scores` float32,
+    shape (len(packed),). `first_rank` is the first one's rank among the candidates.
     """
 
-    __slots__ = ("_unpack", "first_rank", "places", "scores")
+    __slots__ = ("_unpack", "first_rank", "packed", "scores")
 
     def __init__(
         self,
-        places: Sequence[bytes],
+        packed: Sequence[bytes],
         scores: NDArray[np.float32],
         first_rank: int,
-        unpack: Callable[[bytes], tuple[str, Chunk]],
+        unpack: Callable[[bytes], tuple[str, Chunk, str, bytes | None]],
     ) -> None:
-        self.places = places
+        self.packed = packed
         self.scores = scores
         self.first_rank = first_rank
         self._unpack = unpack
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.packed)
 
     @overload
     def __getitem__(self, place: int) -> Hit: ...
@@ -221,9 +224,9 @@ class PlacedHits(Sequence[Hit]):
     def __getitem__(self, place: int | slice) -> Hit | list[Hit]:
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
-        doc_id, chunk = self._unpack(self.places[place])
+        doc_id, chunk, title, metadata = self._unpack(self.packed[place])
         score = float(self.scores[place])
-        return Hit(doc_id, chunk, "", None, score, score, self.first_rank + place % len(self))
+        return Hit(doc_id, chunk, title, metadata, score, score, self.first_rank + place % len(self))
 
 
 class SearchResult(NamedTuple):

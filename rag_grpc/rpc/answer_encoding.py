@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 
 from rag_grpc.core.models import Chunk
 from rag_grpc.core.queries import QueryResult
-from rag_grpc.core.searches import Hit, PlacedHits, SearchMode, SearchStrategy
+from rag_grpc.core.searches import Hit, PackedHits, SearchMode, SearchStrategy
 from rag_grpc.rpc.convert import Projection
 from rag_grpc.rpc.convert_retrieval import answer_to_proto, fill_plan
 from ragapi.v1 import retrieval_service_pb2 as pb
@@ -78,6 +78,8 @@ _BATCH_RESPONSE: Final = _tag(pb.BatchQueryResult, "response", LENGTH)
 _float32 = struct.Struct("<f").pack
 
 
+EMPTY_FIELDS = 5
+"""Bytes of fields that a packed hit has though they are empty."""
 FEW_HITS = 32
 """So many are encoded without a look at their sizes, which takes a third of the time of encoding them."""
 
@@ -93,8 +95,8 @@ def encode_answer(request: pb.QueryRequest, result: QueryResult, room: int) -> b
     if as_message:
         answer = answer_to_proto(request, result).SerializeToString()
         return answer if len(answer) <= room else None
-    if isinstance(result.hits, PlacedHits):
-        pieces: list[bytes] | None = _encode_placed(result.hits)
+    if isinstance(result.hits, PackedHits) and not request.metadata_keys:
+        pieces = _encode_packed(result.hits, room)
     else:
         pieces = encode_hits(result.hits, Projection(frozenset(request.metadata_keys)), room)
     if pieces is None:
@@ -107,35 +109,48 @@ def encode_answer(request: pb.QueryRequest, result: QueryResult, room: int) -> b
     return answer if len(answer) <= room else None
 
 
-def _encode_placed(hits: PlacedHits) -> list[bytes]:
-    """Encode hits whose places wait for nothing but their scores."""
+def _encode_packed(hits: PackedHits, room: int) -> list[bytes] | None:
+    """Encode hits that wait for nothing but their scores; None where they have more than `room` bytes."""
+    if sum(map(len, hits.packed)) + 4 * len(hits) > room:
+        return None
     scores = hits.scores.astype("<f4", copy=False).tobytes()
     pieces = [b""] * (2 * len(hits))
-    pieces[::2] = hits.places
+    pieces[::2] = hits.packed
     pieces[1::2] = [scores[begin : begin + 4] for begin in range(0, len(scores), 4)]
     return pieces
 
 
-class WirePlaces:
-    """The PlaceCodec of this edge: a hit as it stands in QueryResponse.results, up to its score's four bytes.
+class WireHits:
+    """The HitCodec of this edge: a hit as it stands in QueryResponse.results, up to its score's four bytes.
 
     The tag of the score is the last byte, so none ends with a zero.
     """
 
-    def pack(self, doc_id: str, chunk: Chunk) -> bytes:
-        """Pack a document's id with a chunk's ordinal, offsets and headings."""
+    def pack(self, doc_id: str, chunk: Chunk, title: str, packed_metadata: bytes | None) -> bytes:
+        """Pack a hit."""
+        lengths = VARINTS
         key, place = doc_id.encode(), _chunk(chunk)
-        message = b"%b%b%b%b%b%b%b" % (
-            _DOC_ID, VARINTS[len(key)], key, _CHUNK, VARINTS[len(place)], place, _SCORE,
+        more = b""
+        if title:
+            name = title.encode()
+            more = b"%b%b%b" % (_TITLE, lengths[len(name)], name)
+        if packed_metadata is not None:
+            more = b"%b%b%b%b" % (more, _METADATA, lengths[len(packed_metadata)], packed_metadata)
+        id_length, chunk_length = lengths[len(key)], lengths[len(place)]
+        # Three tags, and the four bytes to come.
+        size = 7 + len(id_length) + len(key) + len(chunk_length) + len(place) + len(more)
+        return b"%b%b%b%b%b%b%b%b%b%b" % (
+            _RESULTS, lengths[size], _DOC_ID, id_length, key, _CHUNK, chunk_length, place, more, _SCORE,
         )  # fmt: skip
-        return b"%b%b%b" % (_RESULTS, VARINTS[len(message) + 4], message)
 
-    def unpack(self, packed: bytes) -> tuple[str, Chunk]:
-        """Take a packed place apart."""
+    def unpack(self, packed: bytes) -> tuple[str, Chunk, str, bytes | None]:
+        """Take a packed hit apart."""
         (hit,) = pb.QueryResponse.FromString(packed + bytes(4)).results
         chunk = hit.chunk
         start, end = (chunk.start, chunk.end) if chunk.HasField("start") else (None, None)
-        return hit.doc_id, Chunk(chunk.ordinal, "", start, end, tuple(chunk.headings))
+        metadata = hit.metadata.SerializeToString(deterministic=True) if hit.HasField("metadata") else None
+        made = Chunk(chunk.ordinal, chunk.text, start, end, tuple(chunk.headings))
+        return hit.doc_id, made, hit.title, metadata
 
 
 def least_size(request: pb.QueryRequest, result: QueryResult) -> int:
@@ -144,8 +159,9 @@ def least_size(request: pb.QueryRequest, result: QueryResult) -> int:
     A character takes a byte or more, and a span four.
     """
     size = 0
-    if isinstance(result.hits, PlacedHits):
-        return sum(map(len, result.hits.places))
+    if isinstance(result.hits, PackedHits) and not request.metadata_keys:
+        # A message leaves out an empty id, an empty chunk and a score of zero.
+        return sum(len(packed) - EMPTY_FIELDS for packed in result.hits.packed)
     for hit in result.hits:
         size += len(hit.doc_id) + len(hit.title) + len(hit.chunk.text)
         if hit.packed_metadata is not None and not request.metadata_keys:

@@ -35,8 +35,11 @@ _MODE_OF = {number: mode for mode, number in _MODE.items()}
 _PARTS = ("dense", "dense_rank", "lexical", "lexical_rank", "rerank")
 
 
-def query_from_proto(request: pb.QueryRequest) -> Query:
-    """Take a query that was checked: what it does not set has the contract's defaults."""
+def query_from_proto(request: pb.QueryRequest, *, packed: bool = False) -> Query:
+    """Take a query that was checked: what it does not set has the contract's defaults.
+
+    With `packed` hits are wanted as they are sent, where nothing that is asked for must look into them.
+    """
     has = request.HasField
     return Query(
         collection=request.collection,
@@ -54,7 +57,7 @@ def query_from_proto(request: pb.QueryRequest) -> Query:
         rerank=_rerank_from_proto(request.rerank) if has("rerank") else None,
         ef=request.ef,
         exact=request.exact,
-        parts=_parts_from_proto(request),
+        parts=_parts_from_proto(request, packed=packed),
         highlight=request.highlight,
     )
 
@@ -66,15 +69,19 @@ def _rerank_from_proto(rerank: pb.Rerank) -> Rerank:
     return Variety(mmr.diversity if mmr.HasField("diversity") else DEFAULT_DIVERSITY, rerank.candidates)
 
 
-def _parts_from_proto(request: pb.QueryRequest) -> HitParts:
+def _parts_from_proto(request: pb.QueryRequest, *, packed: bool) -> HitParts:
     omitted = request.omit
-    if not omitted and not request.include_vectors:
+    packed = packed and not (
+        request.explain or request.highlight or request.include_vectors or request.metadata_keys
+    )
+    if not (omitted or request.include_vectors or packed):
         return ALL_PARTS
     return HitParts(
         text=pb.HIT_FIELD_TEXT not in omitted,
         title=pb.HIT_FIELD_TITLE not in omitted,
         metadata=pb.HIT_FIELD_METADATA not in omitted,
         vectors=request.include_vectors,
+        packed=packed,
     )
 
 

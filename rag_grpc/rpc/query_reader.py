@@ -43,7 +43,7 @@ class QueryReader:
         problem = self._validator.error_of(message)
         if problem is not None:
             return problem
-        query = query_from_proto(message)
+        query = query_from_proto(message, packed=True)
         size = message.ByteSize() - len(message.vector.packed)
         if message.vector.packed and size <= PATTERN_BYTES:
             self._pattern = _Pattern(message, query)

@@ -56,16 +56,17 @@ class JsonCodec:
         return metadata
 
 
-class JsonPlaces:
-    """Places as JSON."""
+class JsonHits:
+    """Packed hits as JSON."""
 
-    def pack(self, doc_id: str, chunk: Chunk) -> bytes:
-        place = [doc_id, chunk.ordinal, chunk.start, chunk.end, chunk.headings]
-        return json.dumps(place, ensure_ascii=False).encode()
+    def pack(self, doc_id: str, chunk: Chunk, title: str, packed_metadata: bytes | None) -> bytes:
+        metadata = None if packed_metadata is None else packed_metadata.hex()
+        return json.dumps([doc_id, chunk[:5], title, metadata], ensure_ascii=False).encode()
 
-    def unpack(self, packed: bytes) -> tuple[str, Chunk]:
-        doc_id, ordinal, start, end, headings = json.loads(packed)
-        return doc_id, Chunk(ordinal, "", start, end, tuple(headings))
+    def unpack(self, packed: bytes) -> tuple[str, Chunk, str, bytes | None]:
+        doc_id, (ordinal, text, start, end, headings), title, metadata = json.loads(packed)
+        made = Chunk(ordinal, text, start, end, tuple(headings))
+        return doc_id, made, title, None if metadata is None else bytes.fromhex(metadata)
 
 
 @dataclass
@@ -308,14 +309,33 @@ async def find(
 async def find_places(
     store: Store, collection: Collection, vector: ArrayLike, *, candidates: int = 100, exact: bool = False
 ) -> list[Hit]:
-    """Search once for where the nearest are and nothing else, as most searches by vector can be answered."""
-    (result,) = await store.search([for_places(collection, vector, candidates=candidates, exact=exact)])
+    """Search once for where the nearest are and nothing else."""
+    return await find_packed(store, collection, vector, candidates=candidates, exact=exact, parts=ONLY_PLACES)
+
+
+async def find_packed(
+    store: Store,
+    collection: Collection,
+    vector: ArrayLike,
+    *,
+    candidates: int = 100,
+    exact: bool = False,
+    parts: HitParts,
+) -> list[Hit]:
+    """Search once for the nearest, as most searches by vector do: a store may give packed hits."""
+    search = for_nearest(collection, vector, candidates=candidates, exact=exact, parts=parts)
+    (result,) = await store.search([search])
     assert isinstance(result, SearchResult), result
     return list(result.hits)
 
 
-def for_places(
-    collection: Collection, vector: ArrayLike, *, candidates: int = 100, exact: bool = False
+def for_nearest(
+    collection: Collection,
+    vector: ArrayLike,
+    *,
+    candidates: int = 100,
+    exact: bool = False,
+    parts: HitParts | None = None,
 ) -> Search:
     """Make such a search."""
     return Search(
@@ -323,11 +343,12 @@ def for_places(
         candidates,
         DenseSelection(candidates),
         DenseQuery(np.asarray(vector, dtype=np.float32), exact=exact),
-        parts=ONLY_PLACES,
+        parts=parts or ONLY_PLACES,
     )
 
 
 ONLY_PLACES = HitParts(text=False, title=False, metadata=False)
+PACKED = HitParts(packed=True)
 
 
 def place_of(hit: Hit) -> Hit:

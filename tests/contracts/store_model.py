@@ -44,7 +44,7 @@ from rag_grpc.core.models import (
 )
 from rag_grpc.core.ports import Store
 from rag_grpc.core.searches import HitParts
-from tests.contracts.fakes import JsonCodec, find, find_places, place_of, prepared, spec
+from tests.contracts.fakes import PACKED, JsonCodec, find, find_packed, find_places, place_of, prepared, spec
 from tests.contracts.store_reads import oracle
 
 
@@ -222,6 +222,10 @@ class StoreMachine(RuleBasedStateMachine):
             places = self._runner.run(find_places(self.store, self.collection, query, candidates=wanted))
             result = self._runner.run(find(self.store, self.collection, query, candidates=wanted))
             assert places == [place_of(hit) for hit in result.hits]
+            packed = self._runner.run(
+                find_packed(self.store, self.collection, query, candidates=wanted, parts=PACKED)
+            )
+            assert packed == list(result.hits)
 
     @precondition(lambda self: self.durable)
     @rule()

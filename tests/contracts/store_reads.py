@@ -26,6 +26,7 @@ from rag_grpc.core.searches import (
     Candidates,
     DenseQuery,
     Found,
+    Hit,
     HitParts,
     Search,
     SearchResult,
@@ -35,7 +36,9 @@ from rag_grpc.core.searches import (
 from rag_grpc.core.selection import DenseSelection
 from tests.contracts.fakes import (
     ONLY_PLACES,
+    PACKED,
     find,
+    find_packed,
     find_places,
     found_ids,
     place_of,
@@ -457,11 +460,11 @@ class SearchContract:
             if isinstance(each, SearchResult)
         ]
         assert len(whole) == len(searches(ONLY_PLACES))
-        for _ in range(2):
-            found = await store.search(searches(ONLY_PLACES))
+        for parts in (ONLY_PLACES, ONLY_PLACES, PACKED):
+            found = await store.search(searches(parts))
             for each, expected in zip(found, whole, strict=True):
                 assert isinstance(each, SearchResult)
-                assert [hit._replace(score=0, dense=0) for hit in each.hits] == [
+                assert [place_of(hit)._replace(score=0, dense=0) for hit in each.hits] == [
                     hit._replace(score=0, dense=0) for hit in expected
                 ]
                 scores = [hit.score for hit in each.hits]
@@ -471,7 +474,7 @@ class SearchContract:
     async def test_alike_searches_are_answered_as_each_would_be(self, store: Store) -> None:
         made, _, _ = await random_collection(store, Metric.DOT)
         queries = np.random.default_rng(19).normal(size=(150, 16)).astype(np.float32)
-        for parts in (ONLY_PLACES, HitParts()):
+        for parts in (ONLY_PLACES, HitParts(), PACKED):
             first = Search(made, 5, DenseSelection(5), DenseQuery(queries[0], exact=True), parts=parts)
             alike = AlikeSearches(first, queries)
             together = await store.search(alike)
@@ -550,11 +553,14 @@ class ConsistencyContract:
             nonlocal looks
             while writing:
                 exact = reader == 0
-                result = await find(
-                    store, collection, [1, 1, 1, 1], exact=exact, parts=HitParts(vectors=True)
-                )
-                if result.hits or last_seen[reader] >= 0:
-                    last_seen[reader] = max(last_seen[reader], check_one_version(result))
+                if exact:
+                    whole = HitParts(vectors=True)
+                    result = await find(store, collection, [1, 1, 1, 1], exact=True, parts=whole)
+                    hits = list(result.hits)
+                else:
+                    hits = await find_packed(store, collection, [1, 1, 1, 1], parts=PACKED)
+                if hits or last_seen[reader] >= 0:
+                    last_seen[reader] = max(last_seen[reader], check_one_version(hits))
                     looks += 1
                 await asyncio.sleep(0)
 
@@ -573,7 +579,7 @@ class ConsistencyContract:
 
         await asyncio.gather(write(), search(0), search(1), read())
         assert looks > 0
-        assert check_one_version(await find(store, collection, [1, 1, 1, 1])) == self.rounds - 1
+        assert check_one_version((await find(store, collection, [1, 1, 1, 1])).hits) == self.rounds - 1
 
     async def test_a_reader_finds_what_stays_while_others_come_and_go(
         self, store: Store, collection: Collection
@@ -618,16 +624,16 @@ def version_of_document(version: int) -> PreparedDocument:
     )
 
 
-def check_one_version(result: SearchResult) -> int:
+def check_one_version(hits: Sequence[Hit]) -> int:
     """Check that the hits are all chunks of one version, and say of which."""
-    versions = {hit.title.removeprefix("title ") for hit in result.hits}
+    versions = {hit.title.removeprefix("title ") for hit in hits}
     assert len(versions) == 1, versions
     version = int(versions.pop())
-    assert sorted(hit.chunk.text for hit in result.hits) == [
+    assert sorted(hit.chunk.text for hit in hits) == [
         f"version {version}, part {ordinal}" for ordinal in range(version % 3 + 1)
     ]
-    assert {hit.packed_metadata for hit in result.hits} == {b'{"version": %d.0}' % version}
-    for hit in result.hits:
+    assert {hit.packed_metadata for hit in hits} == {b'{"version": %d.0}' % version}
+    for hit in hits:
         if hit.chunk.vector is not None:
             np.testing.assert_array_equal(hit.chunk.vector, [version + 1, hit.chunk.ordinal, 1, 1])
     return version

@@ -8,7 +8,7 @@ from rag_grpc.core.ports import Store
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
-from tests.contracts.fakes import JsonCodec, JsonPlaces, Records
+from tests.contracts.fakes import JsonCodec, JsonHits, Records
 from tests.contracts.store_contract import DurableStoreContract
 
 SMALL = EmbeddedSettings(
@@ -24,6 +24,4 @@ class TestEmbeddedStore(DurableStoreContract):
 
 class TestEmbeddedStoreWithGraphs(DurableStoreContract):
     def make_store(self, path: Path) -> Store:
-        return EmbeddedStore(
-            path, codec=JsonCodec(), telemetry=Records(), settings=SMALL, places=JsonPlaces()
-        )
+        return EmbeddedStore(path, codec=JsonCodec(), telemetry=Records(), settings=SMALL, packing=JsonHits())

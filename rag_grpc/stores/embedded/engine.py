@@ -12,7 +12,7 @@ import structlog
 from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.errors import CollectionNotFound, StorageFault
 from rag_grpc.core.models import CollectionCounts, CollectionSpec
-from rag_grpc.core.ports import MetadataCodec, PlaceCodec, Telemetry
+from rag_grpc.core.ports import HitCodec, MetadataCodec, Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.core.store_state import CollectionStats, StoreStats
 from rag_grpc.stores.embedded.awake_words import AwakeWords
@@ -31,7 +31,7 @@ from rag_grpc.stores.embedded.index_thread import IndexThread
 from rag_grpc.stores.embedded.lexical_keeping import LexicalKeeper
 from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
 from rag_grpc.stores.embedded.loading import IndexLoader
-from rag_grpc.stores.embedded.placed_hits import Places
+from rag_grpc.stores.embedded.packed_hits import HitPacker
 from rag_grpc.stores.embedded.room import Room
 from rag_grpc.stores.embedded.search_threads import SearchThreads
 from rag_grpc.stores.embedded.shadow_writes import ShadowWrites
@@ -57,7 +57,7 @@ class Engine:
         *,
         settings: EmbeddedSettings,
         failed: Callable[[str], None],
-        places: PlaceCodec | None = None,
+        packing: HitCodec | None = None,
     ) -> None:
         """`failed` is told, from any thread, why writes fail, or with an empty text that they work again."""
         self.states: dict[int, CollectionState] = {}
@@ -88,16 +88,16 @@ class Engine:
         self._commits = GroupCommit(self._open_writer, codec, follower, telemetry)
         self.writer = Writer(self._commits, self._keep_house)
         self.shadows = self._shadows()
-        self.searches = self._search_threads(telemetry, places)
+        self.searches = self._search_threads(telemetry, packing)
 
-    def _search_threads(self, telemetry: Telemetry, places: PlaceCodec | None) -> SearchThreads:
+    def _search_threads(self, telemetry: Telemetry, packing: HitCodec | None) -> SearchThreads:
         return SearchThreads(
             partial(open_reader, self._folder.database),
             self._state_of,
             telemetry,
             threads=self._settings.search_threads,
             ef=self._settings.index.ef,
-            places=None if places is None else Places(places, self._room.spare_bytes),
+            packer=None if packing is None else HitPacker(packing, self._room.spare_bytes),
         )
 
     def _index_thread(self, telemetry: Telemetry) -> IndexThread:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from rag_grpc.core.errors import LimitExceeded, StorageFault
 from rag_grpc.core.models import Chunk, Vector
+from rag_grpc.core.ports import HitCodec
 from rag_grpc.core.searches import Hit, HitParts, Selected
 
 FEW_ROWS = 100
@@ -82,6 +83,27 @@ def read_places(reader: apsw.Connection, chunks: NDArray[np.int64]) -> dict[int,
         chunk: (doc_id, Chunk(ordinal, "", start, end, headings_of(headings)))
         for chunk, doc_id, ordinal, start, end, headings in rows
     }
+
+
+def read_packed(
+    reader: apsw.Connection, chunks: NDArray[np.int64], seq: int, parts: HitParts, codec: HitCodec
+) -> dict[int, bytes] | None:
+    """Read what hits say of chunks as of `seq`, packed, where there are rows; `parts` are without vectors.
+
+    None where that is more than fits any answer.
+    """
+    rows = _rows(reader, chunks, _hits_statement(parts, ""), ROWS_AT_ONCE) if len(chunks) else []
+    if rows is None:
+        return None
+    packed: dict[int, bytes] = {}
+    for id_, doc_id, ordinal, start, end, headings, text, _, key, revision, title, metadata in rows:
+        if revision > seq:
+            title, metadata = _past(reader, key, seq, parts)  # noqa: PLW2901
+        elif metadata is not None:
+            metadata = bytes.fromhex(metadata)  # noqa: PLW2901
+        chunk = _tuple(Chunk, (ordinal, text, start, end, headings_of(headings) if headings else (), None))
+        packed[id_] = codec.pack(doc_id, chunk, title, metadata)
+    return packed
 
 
 def read_hits(

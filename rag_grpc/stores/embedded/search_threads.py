@@ -30,7 +30,7 @@ from rag_grpc.core.ports import Telemetry
 from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
-from rag_grpc.stores.embedded.placed_hits import Places
+from rag_grpc.stores.embedded.packed_hits import HitPacker
 from rag_grpc.stores.embedded.processors import Processors
 from rag_grpc.stores.embedded.store_thread import StoreThread
 from rag_grpc.stores.embedded.view_search import Result, alike, answer
@@ -71,14 +71,14 @@ class SearchThreads:
         *,
         threads: int,
         ef: int,
-        places: Places | None = None,
+        packer: HitPacker | None = None,
     ) -> None:
-        """`state_of` finds a search's collection, or raises RagError; for `ef` and `places` see `answer`."""
+        """`state_of` finds a search's collection, or raises RagError; for `ef` and `packer` see `answer`."""
         self._open_reader = open_reader
         self._state_of = state_of
         self._telemetry = telemetry
         self._processors = Processors(threads)
-        self._answered = partial(answer, ef=ef, threads=self._processors, places=places)
+        self._answered = partial(answer, ef=ef, threads=self._processors, packer=packer)
         self._quick = Desk(1, least=SMALL_BATCH)
         self._batches = Desk(BATCH_THREADS, least=BATCH_SEARCHES)
         self._slow = Desk(threads)

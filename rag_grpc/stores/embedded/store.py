@@ -30,7 +30,7 @@ from rag_grpc.core.models import (
     Outcome,
     Write,
 )
-from rag_grpc.core.ports import MetadataCodec, PlaceCodec, Telemetry
+from rag_grpc.core.ports import HitCodec, MetadataCodec, Telemetry
 from rag_grpc.core.searches import Search, SearchResult
 from rag_grpc.core.shadow import Shadow, Target
 from rag_grpc.core.store_state import StoreStats, StoreStatus
@@ -60,12 +60,12 @@ class EmbeddedStore(StoreReads):
         telemetry: Telemetry,
         analyzer: Analyzer | None = None,
         settings: EmbeddedSettings | None = None,
-        places: PlaceCodec | None = None,
+        packing: HitCodec | None = None,
     ) -> None:
         """Name the data folder; nothing is touched before `open`.
 
-        Without an analyzer, words are compared as they stand, whatever their language. Without `places`,
-        where hits stand is read from their rows each time.
+        Without an analyzer, words are compared as they stand, whatever their language. Without `packing`,
+        hits are not packed.
         """
         super().__init__(codec)
         settings = settings or EmbeddedSettings()
@@ -77,7 +77,7 @@ class EmbeddedStore(StoreReads):
             telemetry,
             settings=settings,
             failed=self._failed,
-            places=places,
+            packing=packing,
         )
         self.quality = QualityTable(
             write=self._engine.writer.submit, read=self._read, check=self._check_ready

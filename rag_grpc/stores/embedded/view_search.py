@@ -34,7 +34,7 @@ from rag_grpc.stores.embedded.dense_search import comparable, search, vectors_of
 from rag_grpc.stores.embedded.filtered_search import search_allowed
 from rag_grpc.stores.embedded.hit_rows import read_hits
 from rag_grpc.stores.embedded.lexical_search import search_words
-from rag_grpc.stores.embedded.placed_hits import Places, wants_places_alone
+from rag_grpc.stores.embedded.packed_hits import HitPacker, wants_packed
 from rag_grpc.stores.embedded.processors import Processors
 
 log = structlog.get_logger(__name__)
@@ -66,12 +66,12 @@ def answer(
     *,
     ef: int,
     threads: Processors,
-    places: Places | None = None,
+    packer: HitPacker | None = None,
 ) -> list[Result]:
     """Answer searches that are `alike`; a stage takes all of them its time.
 
-    `ef` is the default breadth, `threads` how many processors the graph may use for all of them. `places`
-    serves searches that want no more of their hits.
+    `ef` is the default breadth, `threads` how many processors the graph may use for all of them. `packer`
+    serves searches whose hits are wanted as they are sent.
     """
     alike = isinstance(searches, AlikeSearches)
     first = searches[0]
@@ -85,9 +85,9 @@ def answer(
     dense, lexical = _both_sides(view, searches, allowed, stages, ef=ef, threads=threads)
     clock = perf_counter()
     rows: Sequence[Rows] | None = None
-    if places is not None and wants_places_alone(first):
+    if packer is not None and wants_packed(first):
         near_ones = [None if near is None else near.candidates for near in dense]
-        rows = places.hits(reader, view.dense, selects, near_ones)
+        rows = packer.hits(reader, view.dense, selects, near_ones, first.parts)
     if rows is None:
         lookup = partial(vectors_of, view.dense)
         selections = [

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from rag_grpc.core.models import Chunk, TextSpan
 from rag_grpc.core.queries import QueryResult
-from rag_grpc.core.searches import Hit, PlacedHits, SearchMode, SearchStrategy
+from rag_grpc.core.searches import Hit, PackedHits, SearchMode, SearchStrategy
 from rag_grpc.rpc.answer_encoding import (
     FEW_HITS,
     VARINTS,
-    WirePlaces,
+    WireHits,
     encode_answer,
     encode_batch_problem,
     encode_batch_result,
@@ -116,34 +116,32 @@ def test_vectors_come_along() -> None:
 scores = st.lists(st.floats(width=32, allow_nan=False), max_size=FEW_HITS + 8)
 
 
-@given(requests, st.data(), scores)
-def test_placed_hits_are_encoded_like_others(
-    request: pb.QueryRequest, data: st.DataObject, scores: list[float]
+@given(requests, st.lists(hits, min_size=1, max_size=3), scores)
+def test_packed_hits_are_encoded_like_others(
+    request: pb.QueryRequest, few: list[Hit], scores: list[float]
 ) -> None:
-    hit = st.tuples(texts, chunks.map(lambda chunk: chunk._replace(text="")))
-    few = data.draw(st.lists(hit, min_size=1, max_size=3))
-    places = [few[number % len(few)] for number in range(len(scores))]
-    packed = [WirePlaces().pack(*place) for place in places]
-    placed = PlacedHits(packed, np.array(scores, np.float32), 3, WirePlaces().unpack)
-    hits = [
-        Hit(doc_id, chunk, "", None, score, score, 3 + number)
-        for number, ((doc_id, chunk), score) in enumerate(zip(places, scores, strict=True))
+    made = [
+        few[number % len(few)]._replace(score=score, dense=score, dense_rank=3 + number)
+        for number, score in enumerate(scores)
     ]
-    assert list(placed) == hits
-    assert placed[1:3] == hits[1:3]
-    result = QueryResult(placed, SearchStrategy.ANN, {}, SearchMode.DENSE)
+    packed = PackedHits(
+        [WireHits().pack(*hit[:4]) for hit in made], np.array(scores, np.float32), 3, WireHits().unpack
+    )
+    assert list(packed) == made
+    assert packed[1:3] == made[1:3]
+    result = QueryResult(packed, SearchStrategy.ANN, {}, SearchMode.DENSE)
     answer = bytes_of(request, result)
-    assert pb.QueryResponse.FromString(answer) == answer_to_proto(request, result._replace(hits=hits))
+    assert pb.QueryResponse.FromString(answer) == answer_to_proto(request, result._replace(hits=made))
     assert encode_answer(request, result, len(answer)) == answer
     assert encode_answer(request, result, len(answer) - 1) is None
 
 
-@given(texts, chunks)
-def test_a_packed_place_keeps_the_port_s_promises(doc_id: str, chunk: Chunk) -> None:
-    packed = WirePlaces().pack(doc_id, chunk._replace(text=""))
-    assert not packed.endswith(b"\0")
+@given(hits)
+def test_a_packed_hit_keeps_the_port_s_promises(hit: Hit) -> None:
+    packed = WireHits().pack(*hit[:4])
     assert packed
-    assert WirePlaces().unpack(packed) == (doc_id, chunk._replace(text=""))
+    assert not packed.endswith(b"\0")
+    assert WireHits().unpack(packed) == hit[:4]
 
 
 @given(results)

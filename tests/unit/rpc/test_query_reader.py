@@ -35,7 +35,7 @@ messages = st.builds(
 
 
 def alone(message: pb.QueryRequest) -> Query | RagError:
-    return VALIDATOR.error_of(message) or query_from_proto(message)
+    return VALIDATOR.error_of(message) or query_from_proto(message, packed=True)
 
 
 def described(each: Query | RagError) -> Any:

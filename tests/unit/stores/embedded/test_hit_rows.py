@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from rag_grpc.core.errors import LimitExceeded
+from rag_grpc.core.models import Chunk
 from rag_grpc.core.searches import ALL_PARTS, HitParts, Selected
 from rag_grpc.stores.embedded import hit_rows
 from rag_grpc.stores.embedded.database import open_reader, open_writer
-from rag_grpc.stores.embedded.hit_rows import read_hits
+from rag_grpc.stores.embedded.hit_rows import read_hits, read_packed
+from tests.contracts.fakes import JsonHits
 
 TABLE = "embedding"
 
@@ -84,3 +86,25 @@ def test_what_sqlite_itself_cannot_hold_is_too_much(reader: apsw.Connection) -> 
     small, large = read_hits(reader, [selected(1, 3), selected(1, 50)], 5, ALL_PARTS, TABLE)
     assert isinstance(small, tuple)
     assert isinstance(large, LimitExceeded)
+
+
+def test_packed_hits_are_of_the_view_s_version(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path / "db")
+    row = (1, 1, "d", 9, 1, None, 1, 1, b"", b"", 0, 0, "text/plain", "now", b"\x01now")
+    writer.execute("INSERT INTO document VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", row)
+    writer.execute("INSERT INTO document_past VALUES (1,4,1,9,'then',x'02')")
+    writer.execute("INSERT INTO chunk VALUES (7,1,2,3,9,'[\"Top\"]','text')")
+    writer.close()
+    reader, codec, chunks = open_reader(tmp_path / "db"), JsonHits(), np.array([7, 8], np.int64)
+
+    def read(seq: int, parts: HitParts) -> tuple[str, Chunk, str, bytes | None]:
+        packed = read_packed(reader, chunks, seq, parts, codec)
+        assert packed is not None
+        assert packed.keys() == {7}
+        return codec.unpack(packed[7])
+
+    chunk = Chunk(2, "text", 3, 9, ("Top",))
+    assert read(9, ALL_PARTS) == ("d", chunk, "now", b"\x01now")
+    assert read(8, ALL_PARTS) == ("d", chunk, "then", b"\x02")
+    assert read(8, HitParts(text=False, metadata=False)) == ("d", chunk._replace(text=""), "then", None)
+    assert read(9, HitParts(title=False)) == ("d", chunk, "", b"\x01now")

@@ -18,12 +18,12 @@ from rag_grpc.stores.embedded.waiting_searches import (
     settle,
     share_of,
 )
-from tests.contracts.fakes import for_places
+from tests.contracts.fakes import for_nearest
 from tests.contracts.store_state import NOWHERE
 
 
 def alike(count: int) -> AlikeSearches:
-    return AlikeSearches(for_places(NOWHERE, [1, 0, 0, 0]), np.ones((count, 4), np.float32))
+    return AlikeSearches(for_nearest(NOWHERE, [1, 0, 0, 0]), np.ones((count, 4), np.float32))
 
 
 def job(count: int) -> Job:

@@ -12,15 +12,15 @@ import pytest
 
 from rag_grpc.core.errors import StorageFault
 from rag_grpc.core.models import Metric
-from rag_grpc.core.searches import Candidates, PlacedHits, Select
+from rag_grpc.core.searches import Candidates, PackedHits, Select
 from rag_grpc.core.selection import DenseSelection
 from rag_grpc.stores.embedded import hit_rows
 from rag_grpc.stores.embedded.database import open_reader, open_writer
 from rag_grpc.stores.embedded.dense_search import DenseView
+from rag_grpc.stores.embedded.packed_hits import Found, HitPacker, wants_packed
 from rag_grpc.stores.embedded.place_file import SLOT_BYTES, PlaceFile
-from rag_grpc.stores.embedded.placed_hits import Found, Places, wants_places_alone
 from rag_grpc.stores.embedded.vector_file import Slots
-from tests.contracts.fakes import ONLY_PLACES, JsonPlaces, for_places, select_all
+from tests.contracts.fakes import ONLY_PLACES, JsonHits, for_nearest, select_all
 from tests.contracts.store_state import NOWHERE
 
 IDS = np.arange(10, 60, 10)
@@ -49,13 +49,13 @@ def view(tmp_path: Path) -> Iterator[DenseView]:
     file.close(remove=True)
 
 
-PLACES = Places(JsonPlaces(), lambda: 1 << 40)
+PACKER = HitPacker(JsonHits(), lambda: 1 << 40)
 
 
 def hits_of(
     reader: apsw.Connection, view: DenseView, selects: list[Select], candidates: list[Candidates]
 ) -> list[Found]:
-    hits = PLACES.hits(reader, view, selects, candidates)
+    hits = PACKER.hits(reader, view, selects, candidates, ONLY_PLACES)
     assert hits is not None
     return hits
 
@@ -70,13 +70,13 @@ def asked(count: int) -> list[Select]:
 
 
 def ids_of(hits: object) -> list[str]:
-    assert isinstance(hits, PlacedHits), hits
+    assert isinstance(hits, PackedHits), hits
     return [hit.doc_id for hit in hits]
 
 
 def test_places_are_read_once(reader: apsw.Connection, view: DenseView) -> None:
     first, second = hits_of(reader, view, asked(2), [found(10, 30), found(30, 20)])
-    assert isinstance(first, PlacedHits)
+    assert isinstance(first, PackedHits)
     assert [(hit.doc_id, *hit.chunk[:5]) for hit in first] == [
         ("d10", 3, "", 3, 9, ("Top",)),
         ("d30", 2, "", 3, 9, ("Top",)),
@@ -109,19 +109,19 @@ def test_rows_too_long_to_be_read_at_once_are_left_to_others(
 ) -> None:
     monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 20)
     monkeypatch.setattr(hit_rows, "FEW_ROWS", 1)
-    assert PLACES.hits(reader, view, asked(1), [found(10, 20)]) is None
+    assert PACKER.hits(reader, view, asked(1), [found(10, 20)], ONLY_PLACES) is None
 
 
 def test_a_collection_without_a_graph_is_left_to_others(reader: apsw.Connection, view: DenseView) -> None:
     bare = DenseView(view.slots, view.seq, view.metric, None)
-    assert PLACES.hits(reader, bare, asked(1), [found(10, 20)]) is None
+    assert PACKER.hits(reader, bare, asked(1), [found(10, 20)], ONLY_PLACES) is None
 
 
 def test_only_nearness_and_places_are_asked_for() -> None:
-    search = for_places(NOWHERE, [1, 0, 0, 0], candidates=3)
-    assert wants_places_alone(search)
+    search = for_nearest(NOWHERE, [1, 0, 0, 0], candidates=3)
+    assert wants_packed(search)
     assert search.parts == ONLY_PLACES
-    assert not wants_places_alone(search._replace(select=select_all))
+    assert not wants_packed(search._replace(select=select_all))
     for part in ("text", "title", "metadata", "vectors"):
         more = type(ONLY_PLACES)(**{"text": False, "title": False, "metadata": False, part: True})
-        assert not wants_places_alone(search._replace(parts=more))
+        assert not wants_packed(search._replace(parts=more))

@@ -1,4 +1,8 @@
-"""Hits that say no more than where they are: from what is remembered of places, else from their rows."""
+"""Hits as the edge sends them: from what is remembered of places, else from their rows.
+
+Packed where they are read, a hit is one object until it is sent, and not a dozen that another
+thread takes apart again.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_grpc.core.errors import StorageFault
-from rag_grpc.core.ports import PlaceCodec
-from rag_grpc.core.searches import Candidates, PlacedHits, Search, Select
+from rag_grpc.core.ports import HitCodec
+from rag_grpc.core.searches import Candidates, HitParts, PackedHits, Search, Select
 from rag_grpc.core.selection import DenseSelection
 from rag_grpc.stores.embedded.dense_search import DenseView
-from rag_grpc.stores.embedded.hit_rows import missing, read_places
+from rag_grpc.stores.embedded.hit_rows import missing, read_packed, read_places
 
-Found: TypeAlias = PlacedHits | StorageFault
+Found: TypeAlias = PackedHits | StorageFault
 Cut: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], int]
 """What a search selected: chunk ids, scores, and the rank of the first."""
 
 
-def wants_places_alone(search: Search) -> bool:
-    """Whether a search's hits can be made of places and scores."""
-    return isinstance(search.select, DenseSelection) and search.lexical is None and search.parts.places_alone
+def wants_packed(search: Search) -> bool:
+    """Whether a search's hits can be made of packed bytes and scores."""
+    parts = search.parts
+    return (
+        isinstance(search.select, DenseSelection)
+        and search.lexical is None
+        and (parts.places_alone or (parts.packed and not parts.vectors))
+    )
 
 
-class Places:
-    """Gives the packed places of chunks, and remembers what it had to read."""
+class HitPacker:
+    """Gives packed hits, and remembers what it had to read of places."""
 
-    def __init__(self, codec: PlaceCodec, spare_bytes: Callable[[], int]) -> None:
+    def __init__(self, codec: HitCodec, spare_bytes: Callable[[], int]) -> None:
         """`spare_bytes` says how much of the disk may be taken for what can be done without."""
         self._codec = codec
         self._spare_bytes = spare_bytes
@@ -40,13 +49,12 @@ class Places:
         view: DenseView,
         selects: Sequence[Select],
         candidates: Sequence[Candidates | None],
+        parts: HitParts,
     ) -> list[Found] | None:
-        """Make the hits of searches that all want places alone; None where this is not the way.
+        """Make the hits of searches that all want these parts packed; None where this is not the way.
 
         What is selected is a StorageFault where a row is not there.
         """
-        if view.places is None:
-            return None
         cuts = [
             (*select.cut(found), select.offset + 1)
             for select, found in zip(selects, candidates, strict=True)
@@ -55,6 +63,10 @@ class Places:
         if len(cuts) < len(selects):
             return None
         chunks = np.concatenate([chunks for chunks, _, _ in cuts])
+        if not parts.places_alone:
+            return self._whole(reader, view.seq, cuts, chunks, parts)
+        if view.places is None:
+            return None
         slots = view.slots.slots_of(chunks)
         places = view.places.known(slots)
         lost: frozenset[int] = frozenset()
@@ -65,6 +77,22 @@ class Places:
             lost = read
         return self._made(cuts, places, lost)
 
+    def _whole(
+        self,
+        reader: apsw.Connection,
+        seq: int,
+        cuts: Sequence[Cut],
+        chunks: NDArray[np.int64],
+        parts: HitParts,
+    ) -> list[Found] | None:
+        """Make hits with texts, titles or metadata as of `seq`."""
+        packed = read_packed(reader, np.unique(chunks), seq, parts, self._codec)
+        if packed is None:
+            return None
+        wanted = chunks.tolist()
+        found = [packed.get(chunk, b"") for chunk in wanted]
+        return self._made(cuts, found, frozenset(wanted) - packed.keys())
+
     def _made(self, cuts: Sequence[Cut], places: list[bytes], lost: frozenset[int]) -> list[Found]:
         hits: list[Found] = []
         begin = 0
@@ -72,7 +100,7 @@ class Places:
             end = begin + len(chunks)
             fault = next((chunk for chunk in chunks.tolist() if chunk in lost), None) if lost else None
             if fault is None:
-                hits.append(PlacedHits(places[begin:end], scores, first_rank, self._codec.unpack))
+                hits.append(PackedHits(places[begin:end], scores, first_rank, self._codec.unpack))
             else:
                 hits.append(missing(fault))
             begin = end
@@ -91,7 +119,7 @@ class Places:
         rows = read_places(reader, np.unique(chunks[gaps]))
         if rows is None or view.places is None:
             return None
-        packed = {chunk: self._codec.pack(*row) for chunk, row in rows.items()}
+        packed = {chunk: self._codec.pack(*row, "", None) for chunk, row in rows.items()}
         wanted = chunks[gaps].tolist()
         for number, chunk in zip(gaps, wanted, strict=True):
             places[number] = packed.get(chunk, b"")
