@@ -98,11 +98,7 @@ class Parts:
         self.models = ModelSet(settings, counted=self.telemetry.query_embedding, analyzer=self.analyzer)
         self.embedders = self.models.embedders
         self.store = store or make_store(
-            settings,
-            codec=self.codec,
-            packing=WireHits(),
-            telemetry=self.telemetry,
-            analyzer=self.analyzer,
+            settings, codec=self.codec, packing=WireHits(), telemetry=self.telemetry, analyzer=self.analyzer
         )
         self.embedding = EmbeddingQueue(self.embedders, self.telemetry)
         self.reranking = Reranking(self.models.rerankers, self.telemetry)

@@ -73,9 +73,7 @@ def answer(
     `ef` is the default breadth, `threads` how many processors the graph may use for all of them. `packer`
     serves searches whose hits are wanted as they are sent.
     """
-    alike = isinstance(searches, AlikeSearches)
     first = searches[0]
-    selects = [first.select] * len(searches) if alike else [each.select for each in searches]
     stages: dict[str, float] = {}
     clock = perf_counter()
     allowed = None
@@ -84,17 +82,7 @@ def answer(
         stages["filter"], clock = perf_counter() - clock, perf_counter()
     dense, lexical = _both_sides(view, searches, allowed, stages, ef=ef, threads=threads)
     clock = perf_counter()
-    rows: Sequence[Rows] | None = None
-    if packer is not None and wants_packed(first):
-        near_ones = [None if near is None else near.candidates for near in dense]
-        rows = packer.hits(reader, view.dense, selects, near_ones, first.parts)
-    if rows is None:
-        lookup = partial(vectors_of, view.dense)
-        selections = [
-            select(Found(None if near is None else near.candidates, words, lookup))
-            for select, near, words in zip(selects, dense, lexical, strict=True)
-        ]
-        rows = read_hits(reader, selections, view.seq, first.parts, view.side.table)
+    rows = _rows(reader, view, searches, dense, lexical, packer=packer)
     stages["fetch"] = perf_counter() - clock
     matching = None if allowed is None else len(allowed)
     return [
@@ -108,6 +96,31 @@ def answer(
         )
         for near, words, hits in zip(dense, lexical, rows, strict=True)
     ]
+
+
+def _rows(
+    reader: apsw.Connection,
+    view: View,
+    searches: Sequence[Search],
+    dense: Sequence[DenseFound | None],
+    lexical: Sequence[Candidates | None],
+    *,
+    packer: HitPacker | None,
+) -> Sequence[Rows]:
+    """Select from what each search found, and read that."""
+    first, together = searches[0], isinstance(searches, AlikeSearches)
+    selects = [first.select] * len(searches) if together else [each.select for each in searches]
+    near_ones = [None if near is None else near.candidates for near in dense]
+    if packer is not None and wants_packed(first):
+        packed = packer.hits(reader, view.dense, selects, near_ones, first.parts)
+        if packed is not None:
+            return packed
+    lookup = partial(vectors_of, view.dense)
+    selections = [
+        select(Found(near, words, lookup))
+        for select, near, words in zip(selects, near_ones, lexical, strict=True)
+    ]
+    return read_hits(reader, selections, view.seq, first.parts, view.side.table)
 
 
 def _both_sides(
