@@ -1,8 +1,7 @@
 """What a server is made of: every part, made and put together, none of it open yet.
 
-`rag_grpc.app` opens and closes them. Where a use case gets a new collaborator, this is
-where it is handed over; which adapters there are is known to `rag_grpc.model_set` and
-`rag_grpc.store_choice`.
+`rag_grpc.app` opens and closes them. Where a use case gets a new collaborator, it is handed over
+here; which adapters there are is known to `rag_grpc.model_set` and `rag_grpc.store_choice`.
 """
 
 from __future__ import annotations
@@ -248,6 +247,7 @@ class Parts:
             lanes=self.lanes,
             embedding=self.embedding,
             telemetry=self.telemetry,
+            precedence=self.precedence,
         )
 
     def _retrieval(self, precedence: Precedence) -> Retrieval:

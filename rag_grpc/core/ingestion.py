@@ -17,6 +17,7 @@ from rag_grpc.core.errors import RagError, StorageFault
 from rag_grpc.core.intake import IngestItem, Intake
 from rag_grpc.core.lanes import Lanes, Ticket
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.loop_steps import LoopSteps
 from rag_grpc.core.model_ports import Embedder, Splitter
 from rag_grpc.core.models import (
     DEFAULT_COLLECTION,
@@ -32,6 +33,7 @@ from rag_grpc.core.models import (
     Write,
 )
 from rag_grpc.core.ports import MetadataCodec, Store, Telemetry
+from rag_grpc.core.precedence import Precedence
 from rag_grpc.core.preparation import Workshop
 
 __all__ = ["IngestItem", "Ingestion"]
@@ -56,7 +58,10 @@ class Ingestion:
         lanes: Lanes,
         embedding: EmbeddingQueue,
         telemetry: Telemetry,
+        precedence: Precedence | None = None,
     ) -> None:
+        """Name what is needed. `steps` then gives turns of the loop to whoever converts documents, too."""
+        self.steps = LoopSteps(precedence or Precedence())
         self._store = store
         self._limits = limits
         self._lanes = lanes
@@ -65,6 +70,7 @@ class Ingestion:
             workshop=Workshop(embedders, splitter, codec, limits),
             embedding=embedding,
             telemetry=telemetry,
+            steps=self.steps,
         )
 
     def ingest(

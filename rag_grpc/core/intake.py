@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from rag_grpc.core.embedding_queue import EmbeddingQueue
 from rag_grpc.core.errors import NotReady, RagError, StorageFault
 from rag_grpc.core.lanes import Ticket
+from rag_grpc.core.loop_steps import LoopSteps, parted
 from rag_grpc.core.models import (
     Collection,
     DocumentDraft,
@@ -34,9 +35,6 @@ from rag_grpc.core.preparation import (
     prepare_ready,
     texts_to_embed,
 )
-
-_SWEEP = 64
-"""Documents that are prepared in one go: some 2 ms, then others have their turn of the loop."""
 
 _SHORT_TEXT = 4_000
 """Characters that are split where we stand: that takes less than going to a thread and back."""
@@ -59,12 +57,19 @@ class Intake:
     """Takes messages in."""
 
     def __init__(
-        self, *, store: Store, workshop: Workshop, embedding: EmbeddingQueue, telemetry: Telemetry
+        self,
+        *,
+        store: Store,
+        workshop: Workshop,
+        embedding: EmbeddingQueue,
+        telemetry: Telemetry,
+        steps: LoopSteps,
     ) -> None:
         self._store = store
         self._workshop = workshop
         self._embedding = embedding
         self._telemetry = telemetry
+        self._steps = steps
 
     async def take(self, collection: Collection, places: Sequence[Place]) -> list[PutOutcome | RagError]:
         """Store what stands in `places`; for each what became of it.
@@ -74,10 +79,10 @@ class Intake:
         """
         under_way: list[asyncio.Future[Outcome] | RagError] = []
         try:
-            for begin in range(0, len(places), _SWEEP):
-                if begin:
-                    await asyncio.sleep(0)
-                under_way += self._sweep(collection, places[begin : begin + _SWEEP])
+            for part in parted(places, sum(_size_of(item) for item, _ in places)):
+                if len(places) > 1:
+                    await self._steps.turn()
+                under_way += self._sweep(collection, part)
             if futures := [each for each in under_way if not isinstance(each, RagError)]:
                 await asyncio.wait(futures)
         except BaseException:
@@ -201,6 +206,15 @@ class Intake:
 
     async def _in_thread_if_long(self, draft: DocumentDraft, work: Callable[[], _Result]) -> _Result:
         return await asyncio.to_thread(work) if len(draft.text) > _SHORT_TEXT else work()
+
+
+def _size_of(item: IngestItem | RagError) -> int:
+    """Say how many bytes there are to hash, or so."""
+    if isinstance(item, RagError):
+        return 0
+    document = item.document
+    vectors = sum(4 * len(each.vector) for each in document.chunks if each.vector is not None)
+    return len(document.text) + vectors
 
 
 def _outcome(future: asyncio.Future[Outcome] | RagError) -> PutOutcome | RagError:

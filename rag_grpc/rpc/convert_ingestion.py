@@ -9,6 +9,7 @@ from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 from rag_grpc.core.errors import RagError
 from rag_grpc.core.ingestion import IngestItem
+from rag_grpc.core.loop_steps import LoopSteps, parted
 from rag_grpc.core.models import DeleteOutcome, DocumentRef, IngestStatus, PatchOutcome, PutOutcome
 from rag_grpc.rpc.convert import draft_from_proto
 from rag_grpc.rpc.plain_items import plain_items
@@ -35,12 +36,19 @@ def item_from_proto(item: pb.IngestItem | pb.IngestDocumentRequest) -> IngestIte
     )
 
 
-def items_from_proto(items: Sequence[pb.IngestItem], validator: Validator) -> list[IngestItem | RagError]:
-    """Take the items of a batch, each by itself: an item at fault becomes its error."""
-    return [
-        plain or validator.error_of(item) or item_from_proto(item)
-        for item, plain in zip(items, plain_items(items, validator.limits), strict=True)
-    ]
+async def items_from_proto(
+    items: Sequence[pb.IngestItem], size: int, validator: Validator, steps: LoopSteps
+) -> list[IngestItem | RagError]:
+    """Take the items of a batch of `size` bytes, each by itself: an item at fault becomes its error."""
+    taken: list[IngestItem | RagError] = []
+    for part in parted(items, size):
+        if taken:
+            await steps.turn()
+        taken += [
+            plain or validator.error_of(item) or item_from_proto(item)
+            for item, plain in zip(part, plain_items(part, validator.limits), strict=True)
+        ]
+    return taken
 
 
 def document_response(doc_id: str, outcome: PutOutcome) -> pb.IngestDocumentResponse:

@@ -27,8 +27,9 @@ import grpc
 
 from rag_grpc.core.budget import ByteBudget
 from rag_grpc.core.errors import NotReady, RagError
-from rag_grpc.core.ingestion import Ingestion
+from rag_grpc.core.ingestion import Ingestion, IngestItem
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.loop_steps import LoopSteps
 from rag_grpc.core.models import PutOutcome
 from rag_grpc.rpc.convert_ingestion import add_results, doc_ids_of, items_from_proto
 from rag_grpc.rpc.drain import Drain
@@ -41,6 +42,8 @@ Context: TypeAlias = grpc.aio.ServicerContext[
     pb.StreamIngestDocumentsRequest, pb.StreamIngestDocumentsResponse
 ]
 Outcomes: TypeAlias = list[PutOutcome | RagError]
+Items: TypeAlias = list[IngestItem | RagError] | RagError
+"""Of a message, each by itself; or what is wrong with all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,15 @@ class Pending:
 
 
 class NextMessage:
-    """Reads one message and takes its bytes from the budget."""
+    """Reads one message, takes its bytes from the budget, and then converts its items, in steps."""
 
-    def __init__(self, context: Context, budget: ByteBudget) -> None:
+    def __init__(self, context: Context, budget: ByteBudget, validator: Validator, steps: LoopSteps) -> None:
         self._context = context
         self._budget = budget
+        self._validator = validator
+        self._steps = steps
         self.message: pb.StreamIngestDocumentsRequest | None = None
+        self.items: Items = []
         self.held = 0
         self.task = asyncio.ensure_future(self._run())
 
@@ -70,6 +76,9 @@ class NextMessage:
         size = message.ByteSize()
         await self._budget.acquire(size)
         self.held = size
+        self.items = self._validator.error_of(message) or await items_from_proto(
+            message.items, size, self._validator, self._steps
+        )
 
     def give_back(self) -> None:
         """Return the bytes to the budget, once."""
@@ -119,7 +128,7 @@ class IngestStream:
     async def _serve(self, drained: asyncio.Future[None]) -> None:
         while True:
             if self._reading and self._next is None and len(self._pending) < self._limits.max_stream_window:
-                self._next = NextMessage(self._context, self._budget)
+                self._next = NextMessage(self._context, self._budget, self._validator, self._ingestion.steps)
             awaited: set[asyncio.Future[Any]] = set()
             if self._next is not None:
                 awaited.add(self._next.task)
@@ -153,38 +162,35 @@ class IngestStream:
         if fault is not None and not isinstance(fault, RagError):
             raise fault
         if message is not None and fault is None:
-            fault = self._unanswerable(message)
+            fault = self._unanswerable(message, arrived.items)
         if fault is not None or message is None:
             self._end = fault
             self._reading = False
             self._next = None
             arrived.give_back()
             return
-        outcomes = asyncio.ensure_future(self._begin(message))
+        outcomes = asyncio.ensure_future(self._begin(message, arrived.items))
         outcomes.add_done_callback(lambda _: arrived.give_back())
         self._next = None
         self._pending.append(Pending(message.sequence, doc_ids_of(message.items), outcomes))
 
-    def _unanswerable(self, message: pb.StreamIngestDocumentsRequest) -> RagError | None:
+    def _unanswerable(self, message: pb.StreamIngestDocumentsRequest, items: Items) -> RagError | None:
         """Find a message whose items all fail, and are too many to be told so: it may hold millions."""
         count, limit = len(message.items), self._limits.max_response_bytes
         if count <= self._limits.max_batch_documents:
             return None
-        error = self._validator.error_of(message)
-        size = 0 if error is None else count * problem_of(error).ByteSize()
+        size = count * problem_of(items).ByteSize() if isinstance(items, RagError) else 0
         return too_large(size, limit, "send fewer items a message") if size > limit else None
 
-    def _begin(self, message: pb.StreamIngestDocumentsRequest) -> Awaitable[Outcomes]:
+    def _begin(self, message: pb.StreamIngestDocumentsRequest, items: Items) -> Awaitable[Outcomes]:
         """Begin a message's writes, now: whatever is wrong with it fails its items, and not the stream."""
-        error = self._validator.error_of(message)
-        if error is None:
+        if not isinstance(items, RagError):
             try:
-                items = items_from_proto(message.items, self._validator)
                 return self._ingestion.ingest(message.collection, items)
             except RagError as refused:
-                error = refused
+                items = refused
         failed: asyncio.Future[Outcomes] = asyncio.get_running_loop().create_future()
-        failed.set_result([error] * len(message.items))
+        failed.set_result([items] * len(message.items))
         return failed
 
     async def _answer(self, pending: Pending) -> None:

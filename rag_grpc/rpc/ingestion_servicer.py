@@ -68,8 +68,11 @@ class IngestionServicer(IngestionServiceServicer):
         """Store several documents, each by itself."""
         self._validator.check(request)
         about(collection=request.collection or DEFAULT_COLLECTION, items=len(request.items))
-        async with self._budget.hold(request.ByteSize(), timeout=patience(context)):
-            items = convert.items_from_proto(request.items, self._validator)
+        size = request.ByteSize()
+        async with self._budget.hold(size, timeout=patience(context)):
+            items = await convert.items_from_proto(
+                request.items, size, self._validator, self._ingestion.steps
+            )
             outcomes = await self._ingestion.ingest(request.collection, items)
         response = pb.BatchIngestDocumentsResponse()
         convert.add_results(response.results, convert.doc_ids_of(request.items), outcomes)

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 GROUP_WRITES = 1000
 GROUP_BYTES = 32 * 1024 * 1024
+DELIVERED_AT_ONCE = 128
+"""Outcomes, each of which wakes who waits for it, before the event loop sees to other calls."""
 HOUSEKEEPING_SECONDS = 1.0
 HOUSEKEEPING_GROUPS = 16
 """Groups after which some housekeeping is done though writes wait, so that the dead do not pile up."""
@@ -164,8 +166,11 @@ class Writer:
             self._loop.call_soon_threadsafe(_deliver, group, results)
 
 
-def _deliver(group: list[_Entry], results: list[object]) -> None:
-    for entry, result in zip(group, results, strict=True):
+def _deliver(group: list[_Entry], results: list[object], begin: int = 0) -> None:
+    end = begin + DELIVERED_AT_ONCE
+    if end < len(group):
+        asyncio.get_running_loop().call_soon(_deliver, group, results, end)
+    for entry, result in zip(group[begin:end], results[begin:end], strict=True):
         if entry.future.done():
             continue
         if isinstance(result, RagError):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rag_grpc.core.errors import InvalidField, RagError, RevisionMismatch
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.loop_steps import LoopSteps
 from rag_grpc.core.models import (
     Chunk,
     Chunking,
@@ -25,6 +26,7 @@ from rag_grpc.core.models import (
     Metric,
     PutOutcome,
 )
+from rag_grpc.core.precedence import Precedence
 from rag_grpc.core.queries import QueryResult
 from rag_grpc.core.searches import Hit, SearchStrategy
 from rag_grpc.rpc import convert, convert_collection, convert_ingestion, convert_retrieval
@@ -183,9 +185,11 @@ def test_expected_revision_0_is_not_unset() -> None:
     assert convert_ingestion.ref_from_proto(ref).expected_revision == 0
 
 
-def test_a_bad_item_becomes_its_error_and_the_others_stay() -> None:
+async def test_a_bad_item_becomes_its_error_and_the_others_stay() -> None:
     good = ingestion_pb.IngestItem(document=DocumentMessage(doc_id="d", text="t"))
-    items = convert_ingestion.items_from_proto([ingestion_pb.IngestItem(), good], Validator(Limits()))
+    items = await convert_ingestion.items_from_proto(
+        [ingestion_pb.IngestItem(), good], 10, Validator(Limits()), LoopSteps(Precedence())
+    )
     assert isinstance(items[0], InvalidField)
     assert not isinstance(items[1], RagError)
 

@@ -22,7 +22,9 @@ from rag_grpc.core.errors import (
 )
 from rag_grpc.core.ingestion import IngestItem
 from rag_grpc.core.limits import Limits
+from rag_grpc.core.loop_steps import LoopSteps
 from rag_grpc.core.models import IngestStatus, PutOutcome
+from rag_grpc.core.precedence import Precedence
 from rag_grpc.rpc.drain import Drain
 from rag_grpc.rpc.ingest_stream import IngestStream
 from rag_grpc.rpc.validation import Validator
@@ -64,6 +66,7 @@ class Desk:
         self.withdrawn: list[str] = []
         self.futures: list[asyncio.Future[list[PutOutcome | RagError]]] = []
         self.automatic = automatic
+        self.steps = LoopSteps(Precedence())
 
     def ingest(
         self, collection: str, items: Sequence[IngestItem | RagError]

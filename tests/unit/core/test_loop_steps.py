@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from rag_grpc.core.loop_steps import LONGEST_STOP, STEP_ITEMS, STEP_SIZE, LoopSteps, parted
+from rag_grpc.core.precedence import Precedence
+
+
+async def test_one_step_is_taken_a_round_in_the_order_of_asking() -> None:
+    steps = LoopSteps(Precedence())
+    rounds = 0
+    taken: list[tuple[str, int]] = []
+
+    async def work(name: str) -> None:
+        for _ in range(3):
+            await steps.turn()
+            taken.append((name, rounds))
+
+    async def count() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    counting = asyncio.ensure_future(count())
+    await asyncio.gather(work("a"), work("b"), work("c"))
+    counting.cancel()
+    with suppress(asyncio.CancelledError):
+        await counting
+    assert [name for name, _ in taken] == ["a", "b", "c"] * 3
+    at = [when for _, when in taken]
+    assert len(set(at)) == len(at)
+
+
+async def test_who_gives_up_does_not_use_a_turn() -> None:
+    steps = LoopSteps(Precedence())
+    gone = asyncio.ensure_future(steps.turn())
+    await asyncio.sleep(0)
+    stays = asyncio.ensure_future(steps.turn())
+    gone.cancel()
+    await asyncio.wait_for(stays, 5)
+    assert gone.cancelled()
+    await asyncio.wait_for(steps.turn(), 5)
+
+
+async def test_steps_wait_for_users_queries_but_not_for_ever() -> None:
+    precedence = Precedence()
+    steps = LoopSteps(precedence)
+    loop = asyncio.get_running_loop()
+    await steps.turn()
+    precedence.enter(1)
+    begin = loop.time()
+    await asyncio.wait_for(steps.turn(), 5)
+    assert loop.time() - begin >= LONGEST_STOP / 2
+    waiting = asyncio.ensure_future(steps.turn())
+    precedence.leave(1)
+    await asyncio.wait_for(waiting, 5)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "first"),
+    [
+        (0, 0, None),
+        (1, 10 * STEP_SIZE, 1),
+        (100, 0, STEP_ITEMS),
+        (100, 100, STEP_ITEMS),
+        (100, 100 * STEP_SIZE, 1),
+        (100, 20 * STEP_SIZE, 5),
+    ],
+)
+def test_parts_are_small_in_number_and_in_bytes(count: int, size: int, first: int | None) -> None:
+    items = list(range(count))
+    parts = list(parted(items, size))
+    assert [each for part in parts for each in part] == items
+    assert [len(part) for part in parts][:1] == ([] if first is None else [first])
