@@ -32,6 +32,7 @@ from rag_grpc.stores.embedded.lexical_keeping import LexicalKeeper
 from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
 from rag_grpc.stores.embedded.loading import IndexLoader
 from rag_grpc.stores.embedded.packed_hits import HitPacker
+from rag_grpc.stores.embedded.right_of_way import RightOfWay
 from rag_grpc.stores.embedded.room import Room
 from rag_grpc.stores.embedded.search_threads import SearchThreads
 from rag_grpc.stores.embedded.shadow_writes import ShadowWrites
@@ -74,21 +75,26 @@ class Engine:
         self._room = Room(
             folder, self.states, partial(health.tell, "disk"), reserve_bytes=settings.disk_reserve_bytes
         )
+        right_of_way = RightOfWay(lambda: self.searches.under_way)
         self._indexes = self._index_thread(telemetry)
         self._housekeeping = Housekeeping(self.states)
-        follower = IndexFollower(
-            self.states,
-            self._room,
-            self._indexes,
-            tail_bound=settings.tail_bound,
-            connection=lambda: self._commits.connection,
-            changed=self._housekeeping.note_change,
-            failed=partial(health.tell, "database"),
-        )
-        self._commits = GroupCommit(self._open_writer, codec, follower, telemetry)
+        follower = self._follower(health, right_of_way)
+        self._commits = GroupCommit(self._open_writer, codec, follower, telemetry, right_of_way)
         self.writer = Writer(self._commits, self._keep_house)
         self.shadows = self._shadows()
         self.searches = self._search_threads(telemetry, packing)
+
+    def _follower(self, health: WriteHealth, right_of_way: RightOfWay) -> IndexFollower:
+        return IndexFollower(
+            self.states,
+            self._room,
+            self._indexes,
+            tail_bound=self._settings.tail_bound,
+            connection=lambda: self._commits.connection,
+            changed=self._housekeeping.note_change,
+            failed=partial(health.tell, "database"),
+            right_of_way=right_of_way,
+        )
 
     def _search_threads(self, telemetry: Telemetry, packing: HitCodec | None) -> SearchThreads:
         return SearchThreads(

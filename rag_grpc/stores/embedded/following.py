@@ -15,6 +15,7 @@ from rag_grpc.stores.embedded.index_thread import IndexThread
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
 from rag_grpc.stores.embedded.lexical_index import EAGER_CHUNKS
 from rag_grpc.stores.embedded.lexical_rows import chunk_texts
+from rag_grpc.stores.embedded.right_of_way import RightOfWay
 from rag_grpc.stores.embedded.room import Room
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ class IndexFollower:
         connection: Callable[[], apsw.Connection | None],
         changed: Callable[[Iterable[int]], None],
         failed: Callable[[str], None],
+        right_of_way: RightOfWay,
     ) -> None:
         """`tail_bound` is the longest tail that new documents may meet; `failed` takes a failure's reason.
 
@@ -48,6 +50,7 @@ class IndexFollower:
         self._connection = connection
         self._changed = changed
         self._failed = failed
+        self._right_of_way = right_of_way
 
     def before(self, puts: list[PutDocument]) -> RagError | None:
         """Wait for graphs that are far behind, then see to room on the disk."""
@@ -68,7 +71,8 @@ class IndexFollower:
             if state is None:
                 continue
             with state.following:
-                _write_words(state, effect)
+                _write_words(state, effect, self._right_of_way)
+                self._right_of_way.give()
                 _publish(state, effect, seq)
             state.words_used()
         self._changed(effects)
@@ -101,13 +105,13 @@ def _publish(state: CollectionState, effect: Effects, seq: int) -> None:
         state.fault = "the index could not follow a write"
 
 
-def _write_words(state: CollectionState, effect: Effects) -> None:
+def _write_words(state: CollectionState, effect: Effects, right_of_way: RightOfWay) -> None:
     """Tell the index of words; what came together is committed at once if it is much."""
     lexical = state.lexical
     if state.lexical_fault:
         return
     try:
-        for each in effect.stored:
+        for each in right_of_way.between(effect.stored):
             lexical.add(chunk_texts(each))
         # Last, because a content can have come and gone in one group.
         if effect.buried:

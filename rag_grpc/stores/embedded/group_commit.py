@@ -31,6 +31,7 @@ from rag_grpc.core.ports import MetadataCodec, Telemetry
 from rag_grpc.stores.embedded.collection_rows import read_collections
 from rag_grpc.stores.embedded.database import last_seq, tidied
 from rag_grpc.stores.embedded.effects import Counters, Effects
+from rag_grpc.stores.embedded.right_of_way import RightOfWay
 from rag_grpc.stores.embedded.side import Side
 from rag_grpc.stores.embedded.transaction import Transaction
 
@@ -67,6 +68,7 @@ class GroupCommit:
         codec: MetadataCodec,
         follower: Follower,
         telemetry: Telemetry,
+        right_of_way: RightOfWay,
     ) -> None:
         """Name what is needed; the public attributes are set when the store was loaded."""
         self.connection: apsw.Connection | None = None
@@ -78,6 +80,7 @@ class GroupCommit:
         self._codec = codec
         self._follower = follower
         self._telemetry = telemetry
+        self._right_of_way = right_of_way
 
     def write(self, group: Sequence[Write]) -> list[Result]:
         """Apply and commit a group; one result for each write, in order."""
@@ -141,10 +144,15 @@ class GroupCommit:
         results: list[Result] = []
         try:
             transaction = Transaction(
-                self.connection, self._codec, seq=self.seq, counters=self.counters, sides=self.sides
+                self.connection,
+                self._codec,
+                seq=self.seq,
+                counters=self.counters,
+                sides=self.sides,
+                right_of_way=self._right_of_way,
             )
             transaction.look_up(group)
-            for write in group:
+            for write in self._right_of_way.between(group):
                 try:
                     results.append(transaction.apply(write))
                 except RagError as error:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import apsw
 
 from rag_grpc.core.models import PreparedDocument
+from rag_grpc.stores.embedded.right_of_way import RightOfWay
 from rag_grpc.stores.embedded.side import TABLES
 
 
@@ -28,7 +29,8 @@ class NewContent(NamedTuple):
 class NewRows:
     """Rows that wait to be inserted in one transaction."""
 
-    def __init__(self) -> None:
+    def __init__(self, right_of_way: RightOfWay) -> None:
+        self._right_of_way = right_of_way
         self._waiting: set[tuple[int, str]] = set()
         self._rows: dict[str, list[tuple[object, ...]]] = {
             "INSERT INTO document VALUES (?,?,?,?,?,NULL,?,?,?,?,?,?,?,?,?)": [],
@@ -85,6 +87,6 @@ class NewRows:
             return
         for statement, rows in self._rows.items():
             if rows:
-                connection.executemany(statement, rows)
+                connection.executemany(statement, self._right_of_way.between(rows))
                 rows.clear()
         self._waiting.clear()

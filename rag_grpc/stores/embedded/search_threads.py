@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from threading import get_ident
 
 import apsw
 import structlog
@@ -86,6 +87,8 @@ class SearchThreads:
         names = ("search", "batch", "read", "words")
         self._desks = tuple(zip((self._quick, self._batches, self._slow, self._words), names, strict=True))
         self._stopping = False
+        # Threads, and not a number, which would lose counts between two of them.
+        self._answering: set[int] = set()
         self._threads = [
             StoreThread(target=self._run, args=(desk,), name=f"{name}-{number}")
             for desk, name in self._desks
@@ -115,6 +118,11 @@ class SearchThreads:
         """Searches that wait. Any thread."""
         items = [each for desk, _ in self._desks for each in list(desk.searches)]
         return sum(1 if each.group is None else len(each.group) for each in items)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a search waits, or is answered. Any thread."""
+        return bool(self._answering) or any(desk.searches for desk, _ in self._desks)
 
     # -- event loop
 
@@ -182,7 +190,9 @@ class SearchThreads:
             return
         desk.has_read = False
         if batch := share_of(desk):
+            self._answering.add(get_ident())
             self._answer(reader, batch)
+            self._answering.discard(get_ident())
 
     def _read(self, reader: apsw.Connection, work: Work, future: asyncio.Future[object]) -> None:
         if future.cancelled():

@@ -45,6 +45,7 @@ from rag_grpc.stores.embedded.dense_index import Born, Died
 from rag_grpc.stores.embedded.effects import Counters, Effects, Stored, Version
 from rag_grpc.stores.embedded.migrations import first_id
 from rag_grpc.stores.embedded.new_rows import NewContent, NewRows
+from rag_grpc.stores.embedded.right_of_way import RightOfWay
 from rag_grpc.stores.embedded.side import Side
 from rag_grpc.stores.embedded.stored_row import StoredRow, read_all_stored, read_stored
 
@@ -60,6 +61,7 @@ class Transaction:
         seq: int,
         counters: Mapping[int, Counters],
         sides: Mapping[int, Side],
+        right_of_way: RightOfWay,
     ) -> None:
         """Begin. `seq` is the last one given out; `counters` and `sides` are all collections'."""
         self.seq = seq
@@ -68,7 +70,7 @@ class Transaction:
         self._sides = sides
         self._connection = connection
         self._codec = codec
-        self._new = NewRows()
+        self._new = NewRows(right_of_way)
         self._found: dict[tuple[int, str], StoredRow | None] = {}
         connection.execute("BEGIN IMMEDIATE")
 
