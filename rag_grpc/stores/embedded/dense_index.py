@@ -132,15 +132,18 @@ class DenseIndex:
             self.parameters.compact_dead_share * self.vectors.slots.length
         )
 
-    def advance(self, oldest_seq: int, rows: int) -> int:
-        """Mark the dead that no view wants and move up to `rows` slots into the graph; return how many."""
+    def advance(self, oldest_seq: int, rows: int, *, threads: int | None = None) -> int:
+        """Mark the dead that no view wants and move up to `rows` slots into the graph; return how many.
+
+        On so many threads, or as many as the parameters say.
+        """
         if self.graph is None:
             if not self.tail:
                 self._due(oldest_seq)
                 return 0
             self.graph = self._new_graph()
         self._mark_dead(self.graph, oldest_seq)
-        return self._move(self.graph, oldest_seq, rows)
+        return self._move(self.graph, oldest_seq, rows, threads or self.parameters.threads)
 
     def _new_graph(self) -> Graph:
         slots = self.vectors.slots
@@ -178,14 +181,14 @@ class DenseIndex:
         for part in np.array_split(np.concatenate(chunks), 1 + len(due) // 512) if chunks else ():
             graph.mark_dead(part)
 
-    def _move(self, graph: Graph, oldest_seq: int, rows: int) -> int:
+    def _move(self, graph: Graph, oldest_seq: int, rows: int, threads: int) -> int:
         slots = self.vectors.slots
         start = graph.covered
         end = min(start + rows, slots.length)
         if end <= start:
             return 0
         wanted = np.flatnonzero(slots.died[start:end] > oldest_seq) + start
-        graph.add(slots.ids[wanted], slots.rows[wanted], end, threads=self.parameters.threads)
+        graph.add(slots.ids[wanted], slots.rows[wanted], end, threads=threads)
         return end - start
 
     def compacted(self, path: Path, oldest_seq: int) -> tuple[DenseIndex, int]:

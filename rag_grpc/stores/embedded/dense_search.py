@@ -167,10 +167,10 @@ def _best(view: DenseView, queries: Rows, k: int, *, first: int) -> list[tuple[I
     step = max(1, BLOCK_VALUES // max(queries.shape[1], len(queries)))
     for start in range(first, slots.length, step):
         end = min(start + step, slots.length)
-        alive = slots.died[start:end] > view.seq
+        died = slots.died[start:end]
         scores = compare(slots.rows[start:end], queries, view.metric)
-        if not alive.all():
-            scores[:, ~alive] = -np.inf
+        if died.min() <= view.seq:
+            scores[:, died <= view.seq] = -np.inf
         for place, row in enumerate(scores):
             best[place] = keep_best(best[place], row, start, k)
     return best
@@ -181,10 +181,13 @@ def keep_best(best: tuple[Ids, Scores], row: Scores, start: int | Ids, k: int) -
 
     `start` is the slot of the row's first score, where they lie in a row, or the slot of each.
     """
+    # Each operation on a long row lets go of the GIL, and must wait for it again: so there are few.
     if len(row) > k:
         # All that tie with the k-th are kept: the smallest chunk id shall win, not the partition's whim.
         threshold = np.partition(row, len(row) - k)[len(row) - k]
-        chosen = np.flatnonzero((row >= threshold) & (row > -np.inf))
+        chosen = np.flatnonzero(row >= threshold)
+        if threshold == -np.inf:
+            chosen = chosen[row[chosen] > -np.inf]
     else:
         chosen = np.flatnonzero(row > -np.inf)
     slots = chosen + start if isinstance(start, int) else start[chosen]

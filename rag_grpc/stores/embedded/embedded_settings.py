@@ -18,7 +18,7 @@ class EmbeddedSettings:
 
     index: IndexParameters = field(default_factory=IndexParameters)
     search_threads: int = 2
-    tail_bound: int = 4096
+    tail_bound: int = 2048
     disk_reserve_bytes: int = 64 * 1024 * 1024
     snapshot_seconds: float = 10.0
     vfs: str | None = None

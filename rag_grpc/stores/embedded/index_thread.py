@@ -31,9 +31,13 @@ from rag_grpc.stores.embedded.writer import Task
 log = structlog.get_logger(__name__)
 
 BUSY_SLICE_SECONDS = 0.003
-"""How long the graph is closed to searches at a time while some are under way."""
+"""How long the graph is closed to searches at a time while there are some, with half of the processors: with
+all of them a slice took as long, because the searches that it met wanted one too, whose median doubled."""
 IDLE_SLICE_SECONDS = 0.02
-FEWEST_ROWS, MOST_ROWS = 16, 2048
+FEWEST_ROWS, MOST_ROWS = 10, 2048
+"""A slice costs as much as a row or two: threads wake up, and the caches are full of something else."""
+ROWS_A_THREAD = 5
+"""With fewer, hnswlib takes one thread."""
 NEARLY_DONE_ROWS = 512
 """A new index takes the old one's place when its tail is no longer than this."""
 RETRY_SECONDS = 30.0
@@ -192,11 +196,13 @@ class IndexThread:
             return False
 
     def _slice(self, index: DenseIndex, oldest_seq: int) -> bool:
-        contended = index.graph is not None and index.graph.lock.contended
-        seconds = BUSY_SLICE_SECONDS if contended else IDLE_SLICE_SECONDS
-        rows = max(FEWEST_ROWS, min(MOST_ROWS, int(seconds / self._row_seconds)))
+        threads, seconds = index.parameters.threads, IDLE_SLICE_SECONDS
+        if index.graph is not None and index.graph.lock.contended:
+            threads, seconds = max(1, threads // 2), BUSY_SLICE_SECONDS
+        fewest = max(FEWEST_ROWS, ROWS_A_THREAD * threads)
+        rows = max(fewest, min(MOST_ROWS, int(seconds / self._row_seconds)))
         started = perf_counter()
-        moved = index.advance(oldest_seq, rows)
+        moved = index.advance(oldest_seq, rows, threads=threads)
         if moved:
             taken = perf_counter() - started
             self._row_seconds += 0.1 * (taken / moved - self._row_seconds)
