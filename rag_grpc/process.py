@@ -25,6 +25,7 @@ from rag_grpc.garbage import collect_less_often, set_aside_what_stays
 from rag_grpc.logs import set_up_logs
 from rag_grpc.rpc.lifecycle import Ending
 from rag_grpc.settings import Settings
+from rag_grpc.switch_interval import switch_sooner
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ def serve(settings: Settings, unknown: Sequence[str]) -> int:
     tune_allocator(len(os.sched_getaffinity(0)))
     raise_descriptor_limit()
     collect_less_often()
+    switch_sooner()
     set_up_logs(settings.log_format, settings.log_level)
     for name in unknown:
         log.warning("setting_unknown", name=name)
