@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 _PARENT_DEATH_SIGNAL: Final = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
+_LAST: Final = 19
 _MOST_FILES: Final = 1 << 20
 
 
@@ -176,6 +177,8 @@ def _write(graph: Graph, file: Path, parent: int, prctl: ctypes._NamedFuncPointe
     status = 1
     try:
         os.closerange(0, _MOST_FILES)
+        # Whoever searches or writes meanwhile goes first.
+        os.nice(_LAST)
         if prctl is not None:
             prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         # The parent may have died before that was said.
