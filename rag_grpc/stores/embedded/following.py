@@ -70,9 +70,10 @@ class IndexFollower:
             state = self._states.get(number)
             if state is None:
                 continue
+            # Not in the block: a search that needs these words waits for it, and would be waited for.
+            self._right_of_way.give()
             with state.following:
-                _write_words(state, effect, self._right_of_way)
-                self._right_of_way.give()
+                _write_words(state, effect)
                 _publish(state, effect, seq)
             state.words_used()
         self._changed(effects)
@@ -105,13 +106,13 @@ def _publish(state: CollectionState, effect: Effects, seq: int) -> None:
         state.fault = "the index could not follow a write"
 
 
-def _write_words(state: CollectionState, effect: Effects, right_of_way: RightOfWay) -> None:
+def _write_words(state: CollectionState, effect: Effects) -> None:
     """Tell the index of words; what came together is committed at once if it is much."""
     lexical = state.lexical
     if state.lexical_fault:
         return
     try:
-        for each in right_of_way.between(effect.stored):
+        for each in effect.stored:
             lexical.add(chunk_texts(each))
         # Last, because a content can have come and gone in one group.
         if effect.buried:

@@ -191,8 +191,10 @@ class SearchThreads:
         desk.has_read = False
         if batch := share_of(desk):
             self._answering.add(get_ident())
-            self._answer(reader, batch)
-            self._answering.discard(get_ident())
+            try:
+                self._answer(reader, batch)
+            finally:
+                self._answering.discard(get_ident())
 
     def _read(self, reader: apsw.Connection, work: Work, future: asyncio.Future[object]) -> None:
         if future.cancelled():

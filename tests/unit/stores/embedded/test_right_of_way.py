@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from time import perf_counter
 
-from rag_grpc.stores.embedded.right_of_way import LONGEST_STOP, ROWS_BETWEEN_STOPS, RightOfWay
+from rag_grpc.stores.embedded.right_of_way import LEAST_WORK, LONGEST_STOP, ROWS_BETWEEN_LOOKS, RightOfWay
 
 
 def test_nobody_stands_still_for_nothing() -> None:
@@ -14,8 +14,8 @@ def test_nobody_stands_still_for_nothing() -> None:
         looks += 1
         return False
 
-    assert list(RightOfWay(searching).between(range(3 * ROWS_BETWEEN_STOPS))) == [
-        *range(3 * ROWS_BETWEEN_STOPS)
+    assert list(RightOfWay(searching).between(range(3 * ROWS_BETWEEN_LOOKS))) == [
+        *range(3 * ROWS_BETWEEN_LOOKS)
     ]
     assert looks == 3
 
@@ -34,3 +34,13 @@ def test_searches_without_an_end_keep_nobody_for_ever() -> None:
     begin = perf_counter()
     RightOfWay(lambda: True).give()
     assert perf_counter() - begin >= LONGEST_STOP
+
+
+def test_between_two_stops_there_is_work() -> None:
+    right_of_way = RightOfWay(lambda: True)
+    right_of_way.give()
+    begin = perf_counter()
+    for _ in range(100):
+        right_of_way.give()
+    taken = perf_counter() - begin
+    assert taken < LEAST_WORK + 50 * LONGEST_STOP
