@@ -79,9 +79,9 @@ class Intake:
         """
         under_way: list[asyncio.Future[Outcome] | RagError] = []
         try:
-            for part in parted(places, sum(_size_of(item) for item, _ in places)):
+            for part, share in parted(places, sum(_size_of(item) for item, _ in places)):
                 if len(places) > 1:
-                    await self._steps.turn()
+                    await self._steps.next(share)
                 under_way += self._sweep(collection, part)
             if futures := [each for each in under_way if not isinstance(each, RagError)]:
                 await asyncio.wait(futures)

@@ -18,30 +18,33 @@ from typing import TypeVar
 from rag_grpc.core.precedence import Precedence
 
 STEP_ITEMS = 32
-"""Documents of a step, where each has a vector and a short text: some 0.4 ms of conversion, or of hashing."""
+"""Documents of a whole step, if each has a vector and a short text: 0.4 ms of conversion, or of hashing."""
 STEP_SIZE = 128 * 1024
 """Bytes or so that a step takes in."""
-LONGEST_STOP = 0.004
-"""Seconds for which users' queries under way keep the next step from being taken."""
+LONGEST_HOLD = 0.004
+"""Seconds for which users' queries under way keep the next step from being taken, when a whole one was."""
 LOOK_SECONDS = 0.001
 
 _Item = TypeVar("_Item")
 
 
 class LoopSteps:
-    """Gives turns, first come, first served. Used on one event loop."""
+    """Lets callers take steps, first come, first served. Used on one event loop."""
 
     def __init__(self, precedence: Precedence) -> None:
         self._precedence = precedence
-        self._given = 0.0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._taken, self._taken_at = 0.0, 0.0
+        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._is_due = False
 
-    async def turn(self) -> None:
-        """Wait for the next round of the loop in which nobody else has a turn."""
+    async def next(self, share: float = 1.0) -> None:
+        """Wait for the next round of the loop in which nobody else takes a step.
+
+        `share` is how much of a whole step it is: small ones are held up together, and not each.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(future)
+        self._waiting.append((future, share))
         if not self._is_due:
             self._is_due = True
             loop.call_soon(self._give)
@@ -49,22 +52,26 @@ class LoopSteps:
 
     def _give(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._precedence.users and loop.time() - self._given < LONGEST_STOP:
+        now = loop.time()
+        if self._precedence.users and self._taken >= 1 and now - self._taken_at < LONGEST_HOLD:
             loop.call_later(LOOK_SECONDS, self._give)
             return
-        self._given = loop.time()
+        if self._taken >= 1:
+            self._taken = 0.0
         while self._waiting:
-            future = self._waiting.popleft()
+            future, share = self._waiting.popleft()
             if not future.done():
                 future.set_result(None)
+                self._taken, self._taken_at = self._taken + share, now
                 break
         self._is_due = bool(self._waiting)
         if self._is_due:
             loop.call_soon(self._give)
 
 
-def parted(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    """Cut items, of so many bytes together and as if of one size, into parts that a step can take."""
+def parted(items: Sequence[_Item], size: int) -> Iterator[tuple[Sequence[_Item], float]]:
+    """Cut items, of so many bytes together and as if of one size, into parts and their shares of a step."""
     count = max(1, min(STEP_ITEMS, STEP_SIZE * len(items) // max(size, 1)))
     for begin in range(0, len(items), count):
-        yield items[begin : begin + count]
+        part = items[begin : begin + count]
+        yield part, len(part) / count

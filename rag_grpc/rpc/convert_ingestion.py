@@ -41,9 +41,9 @@ async def items_from_proto(
 ) -> list[IngestItem | RagError]:
     """Take the items of a batch of `size` bytes, each by itself: an item at fault becomes its error."""
     taken: list[IngestItem | RagError] = []
-    for part in parted(items, size):
+    for part, share in parted(items, size):
         if taken:
-            await steps.turn()
+            await steps.next(share)
         taken += [
             plain or validator.error_of(item) or item_from_proto(item)
             for item, plain in zip(part, plain_items(part, validator.limits), strict=True)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from rag_grpc.core.loop_steps import LONGEST_STOP, STEP_ITEMS, STEP_SIZE, LoopSteps, parted
+from rag_grpc.core.loop_steps import LONGEST_HOLD, STEP_ITEMS, STEP_SIZE, LoopSteps, parted
 from rag_grpc.core.precedence import Precedence
 
 
@@ -16,7 +16,7 @@ async def test_one_step_is_taken_a_round_in_the_order_of_asking() -> None:
 
     async def work(name: str) -> None:
         for _ in range(3):
-            await steps.turn()
+            await steps.next()
             taken.append((name, rounds))
 
     async def count() -> None:
@@ -37,27 +37,40 @@ async def test_one_step_is_taken_a_round_in_the_order_of_asking() -> None:
 
 async def test_who_gives_up_does_not_use_a_turn() -> None:
     steps = LoopSteps(Precedence())
-    gone = asyncio.ensure_future(steps.turn())
+    gone = asyncio.ensure_future(steps.next())
     await asyncio.sleep(0)
-    stays = asyncio.ensure_future(steps.turn())
+    stays = asyncio.ensure_future(steps.next())
     gone.cancel()
     await asyncio.wait_for(stays, 5)
     assert gone.cancelled()
-    await asyncio.wait_for(steps.turn(), 5)
+    await asyncio.wait_for(steps.next(), 5)
 
 
 async def test_steps_wait_for_users_queries_but_not_for_ever() -> None:
     precedence = Precedence()
     steps = LoopSteps(precedence)
     loop = asyncio.get_running_loop()
-    await steps.turn()
+    await steps.next()
     precedence.enter(1)
     begin = loop.time()
-    await asyncio.wait_for(steps.turn(), 5)
-    assert loop.time() - begin >= LONGEST_STOP / 2
-    waiting = asyncio.ensure_future(steps.turn())
+    await asyncio.wait_for(steps.next(), 5)
+    assert loop.time() - begin >= LONGEST_HOLD / 2
+    waiting = asyncio.ensure_future(steps.next())
     precedence.leave(1)
     await asyncio.wait_for(waiting, 5)
+
+
+async def test_small_steps_are_held_up_together() -> None:
+    precedence = Precedence()
+    steps = LoopSteps(precedence)
+    precedence.enter(1)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    for _ in range(100):
+        await asyncio.wait_for(steps.next(1 / 64), 5)
+    # One hold and not a hundred.
+    assert loop.time() - begin < 50 * LONGEST_HOLD
+    precedence.leave(1)
 
 
 @pytest.mark.parametrize(
@@ -74,5 +87,7 @@ async def test_steps_wait_for_users_queries_but_not_for_ever() -> None:
 def test_parts_are_small_in_number_and_in_bytes(count: int, size: int, first: int | None) -> None:
     items = list(range(count))
     parts = list(parted(items, size))
-    assert [each for part in parts for each in part] == items
-    assert [len(part) for part in parts][:1] == ([] if first is None else [first])
+    assert [each for part, _ in parts for each in part] == items
+    assert [len(part) for part, _ in parts][:1] == ([] if first is None else [first])
+    assert [share for _, share in parts[:-1]] == [1.0] * (len(parts) - 1)
+    assert all(0 < share <= 1 for _, share in parts)
