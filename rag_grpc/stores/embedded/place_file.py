@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 SLOT_BYTES = 128
 """An id of 36 letters with offsets takes 50; the rest is for headings and for ids that are paths."""
+LEFT_BYTES = 128 * 1024 * 1024
+"""Of the disk, above what documents need: a few groups of them."""
 PAUSE_SECONDS = 10.0
 """Between two looks whether a full disk has room."""
 
@@ -73,13 +75,12 @@ class PlaceFile:
         if self._closed or self._clock() - self._refused_at < PAUSE_SECONDS:
             return False
         size = capacity * SLOT_BYTES
-        if spare_bytes() >= size - self._places.nbytes:
-            try:
+        try:
+            if spare_bytes() >= size - self._places.nbytes + LEFT_BYTES:
                 self._places = np.frombuffer(self._mapped(size), self._places.dtype)
-            except OSError as error:
-                log.warning("places_not_kept", path=str(self.path), error=str(error))
-            else:
                 return True
+        except OSError as error:
+            log.warning("places_not_kept", path=str(self.path), error=str(error))
         self._refused_at = self._clock()
         return False
 

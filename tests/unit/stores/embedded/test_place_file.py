@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag_grpc.stores.embedded.place_file import PAUSE_SECONDS, SLOT_BYTES, PlaceFile
+from rag_grpc.stores.embedded.place_file import LEFT_BYTES, PAUSE_SECONDS, SLOT_BYTES, PlaceFile
 
 
 class Clock:
@@ -70,15 +70,24 @@ def test_what_is_too_long_is_not_remembered(path: Path) -> None:
 def test_no_more_of_the_disk_is_taken_than_can_be_spared(path: Path) -> None:
     clock = Clock()
     file = PlaceFile(path, clock=clock)
-    file.remember([1], [b"one"], 10, lambda: 10 * SLOT_BYTES - 1)
+    file.remember([1], [b"one"], 10, lambda: 10 * SLOT_BYTES + LEFT_BYTES - 1)
     assert not path.exists()
     file.remember([1], [b"one"], 10, plenty)
     assert known(file, 1) == [b""], "it was looked again at once"
     clock.now += PAUSE_SECONDS
     file.remember([1], [b"one"], 10, plenty)
     assert known(file, 1) == [b"one"]
-    file.remember([11], [b"eleven"], 12, lambda: 2 * SLOT_BYTES)
+    file.remember([11], [b"eleven"], 12, lambda: 2 * SLOT_BYTES + LEFT_BYTES)
     assert known(file, 11) == [b"eleven"]
+
+
+def test_a_disk_that_cannot_be_asked_is_no_more_than_not_remembering(path: Path) -> None:
+    def fails() -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    file = PlaceFile(path)
+    file.remember([1], [b"one"], 10, fails)
+    assert known(file, 1) == [b""]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
