@@ -38,7 +38,8 @@ log = structlog.get_logger(__name__)
 
 _PARENT_DEATH_SIGNAL: Final = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
-_LAST: Final = 19
+_NICENESS: Final = 5
+"""A third of the weight of others. The last place would do it no good: what changes meanwhile is copied."""
 _MOST_FILES: Final = 1 << 20
 
 
@@ -178,7 +179,7 @@ def _write(graph: Graph, file: Path, parent: int, prctl: ctypes._NamedFuncPointe
     try:
         os.closerange(0, _MOST_FILES)
         # Whoever searches or writes meanwhile goes first.
-        os.nice(_LAST)
+        os.nice(_NICENESS)
         if prctl is not None:
             prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         # The parent may have died before that was said.
