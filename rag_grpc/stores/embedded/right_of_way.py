@@ -4,7 +4,7 @@ Python gives the GIL to whoever waits, in no order, and takes it from nobody bef
 switch interval is over. A search lets go of it a dozen times, in the graph, in numpy, in SQLite, and
 each time would wait for the writer thread, which has hundreds of documents to take
 apart: 30 ms for what takes one. So the writer thread stops now and then, and while a
-search waits or is under way, it stands still for a moment. It works for half as long before it
+search waits or is under way, it stands still for a moment. It works for a quarter as long before it
 does so again, or callers who always search would keep documents out. Never where it
 holds what a search may wait for.
 """
@@ -17,7 +17,7 @@ from typing import TypeVar
 
 LONGEST_STOP = 0.004
 """Seconds. Searches take some 2 ms."""
-LEAST_WORK = 0.002
+LEAST_WORK = 0.001
 """Seconds between two stops."""
 LOOK_SECONDS = 0.0005
 ROWS_BETWEEN_LOOKS = 32
