@@ -27,6 +27,9 @@ BLOCK_VALUES = 4_000_000
 ORDINARY_SQUARES = (1e-24, 1e30)
 """Squared norms that float32 holds with all its digits: no part of such a sum that matters is lost."""
 
+TIES = 8
+"""That many more than were asked for are looked at first, which shows whether any others tie."""
+
 Scores = NDArray[np.float32]
 
 
@@ -181,20 +184,30 @@ def keep_best(best: tuple[Ids, Scores], row: Scores, start: int | Ids, k: int) -
 
     `start` is the slot of the row's first score, where they lie in a row, or the slot of each.
     """
-    # Each operation on a long row lets go of the GIL, and must wait for it again: so there are few.
-    if len(row) > k:
-        # All that tie with the k-th are kept: the smallest chunk id shall win, not the partition's whim.
-        threshold = np.partition(row, len(row) - k)[len(row) - k]
-        chosen = np.flatnonzero(row >= threshold)
-        if threshold == -np.inf:
-            chosen = chosen[row[chosen] > -np.inf]
-    else:
-        chosen = np.flatnonzero(row > -np.inf)
+    chosen = _largest(row, k) if len(row) > k else np.flatnonzero(row > -np.inf)
     slots = chosen + start if isinstance(start, int) else start[chosen]
     places = np.concatenate([best[0], slots])
     scores = np.concatenate([best[1], row[chosen]])
     order = np.lexsort((places, -scores))[:k]
     return places[order], scores[order]
+
+
+def _largest(row: Scores, k: int) -> NDArray[np.int64]:
+    """Return where the `k` largest stand, in no order, and all that tie with the last of them; -inf is none.
+
+    Whoever ties is kept, so that the smallest chunk id wins and not the partition's whim. Each operation on
+    a long row lets go of the GIL and must wait for it again: nearly always one is enough.
+    """
+    count = k + TIES
+    if count < len(row):
+        places = np.argpartition(row, len(row) - count)[len(row) - count :]
+        values = row[places]
+        last = np.partition(values, TIES)[TIES]
+        if values.min() < last:
+            # What is not among these is no larger than the least of them, so nothing else ties.
+            return np.asarray(places[values >= last])
+    threshold = np.partition(row, len(row) - k)[len(row) - k]
+    return np.flatnonzero((row >= threshold) & (row > -np.inf))
 
 
 def compare(rows: Rows, queries: Rows, metric: Metric) -> Scores:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag_grpc.core.models import Chunking, Collection, Metric
 from rag_grpc.core.searches import SearchStrategy
 from rag_grpc.stores.embedded.dense_index import Born, DenseIndex, Died, IndexParameters
-from rag_grpc.stores.embedded.dense_search import DenseView, Found, comparable, search
+from rag_grpc.stores.embedded.dense_search import DenseView, Found, comparable, keep_best, search
 from rag_grpc.stores.embedded.vector_file import Rows
 
 DIMENSION = 8
@@ -259,3 +261,19 @@ def test_a_compacted_index_is_the_same_to_every_view(make_index: MakeIndex, tmp_
     check(fresh.view(4), k=30)
     assert fresh.members().tolist() == [*range(FIRST + 250, FIRST + 340)]
     fresh.close()
+
+
+@given(
+    st.lists(st.sampled_from([-np.inf, -1.0, 0.0, 0.25, 0.5, 0.75, 1.0]), max_size=80),
+    st.lists(st.floats(-1, 1, width=32), max_size=80),
+    st.integers(1, 30),
+    st.integers(0, 5),
+)
+def test_the_best_of_a_row_are_those_of_all_of_it_in_order(
+    tying: list[float], others: list[float], k: int, start: int
+) -> None:
+    row = np.array(tying + others, dtype=np.float32)
+    none = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+    places, scores = keep_best(none, row, start, k)
+    wanted = sorted((-score, place) for place, score in enumerate(row.tolist(), start) if score > -np.inf)[:k]
+    assert list(zip((-scores).tolist(), places.tolist(), strict=True)) == wanted
