@@ -13,6 +13,7 @@ most 2 times the bare reading of the files, plus 3 seconds; 15 more after a kill
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import shutil
 import statistics
@@ -61,6 +62,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep the data here, and the figures, for --only-latency")
     parser.add_argument("--only-latency", action="store_true", help="with the data of an earlier --folder")
     arguments = parser.parse_args()
+    if arguments.plots:
+        # Found missing now, and not after an hour.
+        importlib.import_module("benchmarks.plots")
     with ExitStack() as stack:
         folder = arguments.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
