@@ -64,6 +64,9 @@ def _dress(plot: Any, axes: Axes) -> None:
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_minor_formatter(FuncFormatter(lambda _value, _place: ""))
         axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.10g}"))
+    if not axes.log_y:
+        # A fifth more shall look like a fifth.
+        plot.set_ylim(bottom=0)
     plot.tick_params(which="both", colors=INK)
     plot.grid(visible=True, color=INK, alpha=0.25, linewidth=0.6)
     for side in plot.spines.values():
