@@ -32,6 +32,8 @@ TOP_K = 10
 AT_LEAST = 0.97
 MESSAGE = 256
 """Documents of a message, and queries of a batch."""
+MOST_ROUNDS = 20
+"""Rounds of all queries within which the writer has stored two messages."""
 ROUNDING = 1e-5
 """Scores are float32 sums of 128 products, added up in different orders."""
 
@@ -138,16 +140,14 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[RunningServer, Stub
         yield server, Stubs(channel)
 
 
-async def rewrite(stubs: Stubs, vectors: Vectors, stop: asyncio.Event) -> int:
+async def rewrite(stubs: Stubs, vectors: Vectors, stop: asyncio.Event, written: list[int]) -> None:
     """Replace documents by others with the same vectors, until told to stop: truth stays what it is."""
     generator = np.random.default_rng(0)
-    written = 0
     for version in itertools.count(2):
         rows = generator.choice(np.flatnonzero(vectors.living), MESSAGE, replace=False)
-        written += await write(stubs, vectors.base, [rows], version)
+        written.append(await write(stubs, vectors.base, [rows], version))
         if stop.is_set():
-            return written
-    raise AssertionError("it counts for ever")
+            return
 
 
 @pytest.mark.slow
@@ -172,11 +172,15 @@ async def test_recall_at_ten_fresh_while_written_with_a_third_deleted_and_restar
         await measure("fresh", stubs)
 
         stop = asyncio.Event()
-        writer = asyncio.create_task(rewrite(stubs, vectors, stop))
-        await measure("while written", stubs)
+        written: list[int] = []
+        writer = asyncio.create_task(rewrite(stubs, vectors, stop, written))
+        for _ in range(MOST_ROUNDS):
+            await measure("while written", stubs)
+            if len(written) > 1:
+                break
+        assert len(written) > 1  # it went on while queries were answered, by the client in this process, too
         stop.set()
-        rewritten = await writer
-        assert rewritten >= 2 * MESSAGE  # it went on while queries were answered
+        await writer
 
         dead = np.random.default_rng(1).choice(everything, len(everything) // 3, replace=False)
         vectors.living[dead] = False
@@ -194,5 +198,5 @@ async def test_recall_at_ten_fresh_while_written_with_a_third_deleted_and_restar
             await measure("restarted", stubs)
             await settled(server)
             await measure("restarted and settled", stubs)
-    print(f"{store_name}: {measured}, {rewritten} rewritten")  # noqa: T201 # the figures, for pytest -s
+    print(f"{store_name}: {measured}, {sum(written)} rewritten")  # noqa: T201 # the figures, for pytest -s
     assert min(measured.values()) >= AT_LEAST, measured

@@ -6,7 +6,9 @@ import asyncio
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import psutil
@@ -22,6 +24,7 @@ from tests.process.snapshot_folder import Damage, leftovers_in, snapshots_in
 from tests.process.writers import put_all, replace_some, until_it_dies
 
 Start = Callable[..., Child]
+Found = TypeVar("Found")
 
 GRAPHS = {"graph_from": "64"}
 ALWAYS = {**GRAPHS, "snapshot_after": "1ms"}
@@ -64,10 +67,11 @@ async def stopped(child: Child) -> None:
     await asyncio.to_thread(child.stop)
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
+async def eventually(condition: Callable[[], Found], seconds: float = 30.0) -> Found:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in another process
+        while not (found := condition()):  # noqa: ASYNC110  # what is waited for happens in another process
             await asyncio.sleep(0.005)
+    return found
 
 
 async def test_the_snapshot_of_a_clean_stop_is_used_at_the_next_start(start: Start, tmp_path: Path) -> None:
@@ -140,8 +144,7 @@ async def test_a_server_killed_inside_a_snapshot_leaves_no_child_and_nothing_hal
             writing = asyncio.create_task(
                 until_it_dies(replace_some(channel, "things", subject.ledger, 10_000))
             )
-            await eventually(server.children)
-            (maker,) = server.children()
+            (maker,) = await eventually(server.children)
             # The child imports first, for some tenths of a second, and writes then.
             await asyncio.sleep(0.3 + 0.5 * round_number)
             child.process.kill()
@@ -159,8 +162,9 @@ async def test_a_snapshot_child_that_is_killed_harms_nobody(start: Start, tmp_pa
     subject = Subject()
     child = start(**ALWAYS).ready()
     await subject.fill(child)
-    await eventually(lambda: psutil.Process(child.process.pid).children())
-    psutil.Process(child.process.pid).children()[0].kill()
+    (maker,) = await eventually(psutil.Process(child.process.pid).children)
+    with suppress(psutil.NoSuchProcess):  # it may have ended just now
+        maker.kill()
     await eventually(lambda: said(child, "snapshot_failed") or said(child, "snapshot_made"))
     await subject.change(child, 20)
     await subject.check(child)

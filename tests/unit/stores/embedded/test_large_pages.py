@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +29,25 @@ def advised_kilobytes() -> int:
     return total
 
 
-def test_a_graph_has_them_also_when_it_has_grown() -> None:
+def graph_that_grows() -> tuple[int, int, int]:
+    """Make a graph and let it grow; gives the advised KiB before, with it, and after."""
     before = advised_kilobytes()
     graph = Graph(dimension=1024, metric=Metric.COSINE, m=4, ef_construction=8, capacity=8192)
     first = advised_kilobytes()
-    assert first - before >= 8192 * 4
     rows = np.eye(1024, dtype=np.float32)
     for start in range(0, 10_240, 1024):
         graph.add(np.arange(start, start + 1024), rows, start + 1024, threads=2)
-    assert advised_kilobytes() - before >= 12_000 * 4
     labels, _, _ = graph.nearest(rows[:1], 1)
     assert len(labels[0]) == 1
+    return before, first, advised_kilobytes()
+
+
+def test_a_graph_has_them_also_when_it_has_grown() -> None:
+    # A process of its own: here, the graph could be where that of another test was, which is advised already.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        before, first, grown = fresh.submit(graph_that_grows).result(60)
+    assert first - before >= 8192 * 4
+    assert grown - before >= 12_000 * 4
 
 
 def test_small_memory_is_left_alone() -> None:
