@@ -22,7 +22,11 @@ STEP_ITEMS = 32
 STEP_SIZE = 128 * 1024
 """Bytes or so that a step takes in."""
 LONGEST_HOLD = 0.004
-"""Seconds for which users' queries under way keep the next step from being taken, when a whole one was."""
+"""Seconds for which users' queries under way keep the next step from being taken, when a whole one was: those
+of large batches do not."""
+MOST_EARNED = 64
+"""Steps that may be due at once where a round of the loop took long, as with a store that searches on it:
+else whoever keeps the loop busy would let documents have one step of each of its long rounds."""
 LOOK_SECONDS = 0.001
 
 _Item = TypeVar("_Item")
@@ -33,7 +37,7 @@ class LoopSteps:
 
     def __init__(self, precedence: Precedence) -> None:
         self._precedence = precedence
-        self._taken, self._taken_at = 0.0, 0.0
+        self._earned, self._seen = 0.0, 0.0
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._is_due = False
 
@@ -47,22 +51,23 @@ class LoopSteps:
         self._waiting.append((future, share))
         if not self._is_due:
             self._is_due = True
+            self._seen = loop.time()
             loop.call_soon(self._give)
         await future
 
     def _give(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self._precedence.users and self._taken >= 1 and now - self._taken_at < LONGEST_HOLD:
+        self._earned = min(MOST_EARNED, self._earned + (now - self._seen) / LONGEST_HOLD)
+        self._seen = now
+        if self._precedence.hurried and self._earned < 0:
             loop.call_later(LOOK_SECONDS, self._give)
             return
-        if self._taken >= 1:
-            self._taken = 0.0
         while self._waiting:
             future, share = self._waiting.popleft()
             if not future.done():
                 future.set_result(None)
-                self._taken, self._taken_at = self._taken + share, now
+                self._earned = max(self._earned - share, -1.0)
                 break
         self._is_due = bool(self._waiting)
         if self._is_due:

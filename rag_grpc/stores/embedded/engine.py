@@ -75,7 +75,7 @@ class Engine:
         self._room = Room(
             folder, self.states, partial(health.tell, "disk"), reserve_bytes=settings.disk_reserve_bytes
         )
-        right_of_way = RightOfWay(lambda: self.searches.under_way)
+        right_of_way = RightOfWay(lambda: self.searches.hurried)
         self._indexes = self._index_thread(telemetry)
         self._housekeeping = Housekeeping(self.states)
         follower = self._follower(health, right_of_way)

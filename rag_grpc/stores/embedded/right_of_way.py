@@ -5,7 +5,8 @@ switch interval is over. A search lets go of it a dozen times, in the graph, in 
 each time would wait for the writer thread, which has hundreds of documents to take
 apart: 30 ms for what takes one. So the writer thread stops now and then, and while a
 search waits or is under way, it stands still for a moment. It works for a quarter as long before it
-does so again, or callers who always search would keep documents out. Never where it
+does so again, or callers who always search would keep documents out; for large batches, who
+want a throughput as documents do, not at all. Never where it
 holds what a search may wait for.
 """
 
@@ -30,7 +31,7 @@ class RightOfWay:
     """Has one thread stand still for searches."""
 
     def __init__(self, searching: Callable[[], bool]) -> None:
-        """`searching` says whether a search waits or is under way."""
+        """`searching` says whether a search waits or is under way that somebody waits milliseconds for."""
         self._searching = searching
         self._worked_from = 0.0
 

@@ -28,6 +28,7 @@ import structlog
 
 from rag_grpc.core.errors import RagError, StorageFault, WordsNotReady
 from rag_grpc.core.ports import Telemetry
+from rag_grpc.core.precedence import LARGE_BATCH
 from rag_grpc.core.searches import Search
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
@@ -37,7 +38,6 @@ from rag_grpc.stores.embedded.store_thread import StoreThread
 from rag_grpc.stores.embedded.view_search import Result, alike, answer
 from rag_grpc.stores.embedded.waiting_searches import (
     BATCH_SEARCHES,
-    LARGE_BATCH,
     Desk,
     Item,
     Job,
@@ -88,7 +88,7 @@ class SearchThreads:
         self._desks = tuple(zip((self._quick, self._batches, self._slow, self._words), names, strict=True))
         self._stopping = False
         # Threads, and not a number, which would lose counts between two of them.
-        self._answering: set[int] = set()
+        self._hurrying: set[int] = set()
         self._threads = [
             StoreThread(target=self._run, args=(desk,), name=f"{name}-{number}")
             for desk, name in self._desks
@@ -120,9 +120,9 @@ class SearchThreads:
         return sum(1 if each.group is None else len(each.group) for each in items)
 
     @property
-    def under_way(self) -> bool:
-        """Whether a search waits, or is answered. Any thread."""
-        return bool(self._answering) or any(desk.searches for desk, _ in self._desks)
+    def hurried(self) -> bool:
+        """Whether a search waits or is answered, large batches apart. Any thread."""
+        return bool(self._hurrying) or any(desk.searches for desk in (self._quick, self._slow, self._words))
 
     # -- event loop
 
@@ -190,11 +190,12 @@ class SearchThreads:
             return
         desk.has_read = False
         if batch := share_of(desk):
-            self._answering.add(get_ident())
+            if desk is not self._batches:
+                self._hurrying.add(get_ident())
             try:
                 self._answer(reader, batch)
             finally:
-                self._answering.discard(get_ident())
+                self._hurrying.discard(get_ident())
 
     def _read(self, reader: apsw.Connection, work: Work, future: asyncio.Future[object]) -> None:
         if future.cancelled():

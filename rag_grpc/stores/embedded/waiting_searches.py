@@ -13,12 +13,12 @@ from typing import NamedTuple, TypeAlias
 import apsw
 
 from rag_grpc.core.errors import NotReady
+from rag_grpc.core.precedence import LARGE_BATCH
 from rag_grpc.core.searches import AlikeSearches, Search
 from rag_grpc.stores.embedded.view_search import Result
 
 BATCH_SEARCHES = 64
-LARGE_BATCH = 32
-"""Searches of one call from which on they are not put among those of others."""
+"""Searches that a thread takes at once. A call of LARGE_BATCH has none put among them."""
 
 Work: TypeAlias = Callable[[apsw.Connection], object]
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 
 import pytest
 
 from rag_grpc.core.loop_steps import LONGEST_HOLD, STEP_ITEMS, STEP_SIZE, LoopSteps, parted
-from rag_grpc.core.precedence import Precedence
+from rag_grpc.core.precedence import LARGE_BATCH, Precedence
 
 
 async def test_one_step_is_taken_a_round_in_the_order_of_asking() -> None:
@@ -71,6 +72,33 @@ async def test_small_steps_are_held_up_together() -> None:
     # One hold and not a hundred.
     assert loop.time() - begin < 50 * LONGEST_HOLD
     precedence.leave(1)
+
+
+async def test_rounds_that_take_long_let_more_steps_be_taken() -> None:
+    precedence = Precedence()
+    steps = LoopSteps(precedence)
+    precedence.enter(1)
+    await steps.next()
+    waiting = asyncio.ensure_future(steps.next())
+    await asyncio.sleep(0)
+    time.sleep(10 * LONGEST_HOLD)  # noqa: ASYNC251 - somebody keeps the loop
+    begin = asyncio.get_running_loop().time()
+    await waiting
+    for _ in range(5):
+        await asyncio.wait_for(steps.next(), 5)
+    assert asyncio.get_running_loop().time() - begin < 4 * LONGEST_HOLD
+    precedence.leave(1)
+
+
+async def test_large_batches_keep_no_step_waiting() -> None:
+    precedence = Precedence()
+    steps = LoopSteps(precedence)
+    precedence.enter(LARGE_BATCH)
+    begin = asyncio.get_running_loop().time()
+    for _ in range(50):
+        await asyncio.wait_for(steps.next(), 5)
+    assert asyncio.get_running_loop().time() - begin < 25 * LONGEST_HOLD
+    precedence.leave(LARGE_BATCH)
 
 
 @pytest.mark.parametrize(

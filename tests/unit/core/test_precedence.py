@@ -86,7 +86,7 @@ async def test_users_who_never_stop_do_not_stop_the_work() -> None:
         assert [other.began.is_set() for other in workers].count(True) == place + 1
         each.end.set()
         await each.task
-    assert precedence.users == 1
+    assert precedence.hurried == 1
 
 
 @pytest.mark.parametrize("given", [False, True])

@@ -7,10 +7,10 @@ import asyncio
 import numpy as np
 
 from rag_grpc.core.errors import StorageFault
+from rag_grpc.core.precedence import LARGE_BATCH
 from rag_grpc.core.searches import AlikeSearches
 from rag_grpc.stores.embedded.waiting_searches import (
     BATCH_SEARCHES,
-    LARGE_BATCH,
     Desk,
     Job,
     items_of,
