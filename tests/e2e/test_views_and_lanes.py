@@ -31,6 +31,8 @@ from tests.e2e.sleepy_embedder import SleepyEmbedder
 WHERE = "versions"
 REPLACEMENTS = 10_000
 DOCUMENTS = 25
+PAUSE = 0.005
+"""Seconds between two reads of a reader: else they take the processor from the writer that they watch."""
 CROWD = 4500
 """Chunks that never change: with so many, the embedded store searches by its graph."""
 
@@ -160,6 +162,7 @@ async def test_readers_see_one_version_of_each_document_and_all_of_it(stubs: Stu
             await reader(stubs, versions, count % DOCUMENTS)
             if versions.over:
                 return count
+            await asyncio.sleep(PAUSE)
         raise AssertionError("it counts for ever")
 
     readers = [read_some_exactly, read_one_by_graph, read_document, read_chunks]
