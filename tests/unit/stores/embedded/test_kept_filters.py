@@ -23,6 +23,7 @@ from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, prepared, put, spec
 from tests.process import snapshot_folder as damages
 from tests.unit.stores.embedded.failing_disk import eventually
+from tests.unit.stores.embedded.live_copy import copy_as_killed
 
 DOCUMENTS = 40
 
@@ -274,7 +275,7 @@ async def test_the_log_is_kept_for_filters_only_while_that_is_cheaper(
         await eventually(lambda: state.filters_seq == -1)
         await eventually(lambda: changes(saved) < patches)
     killed = tmp_path / "killed"
-    shutil.copytree(saved, killed)
+    await copy_as_killed(saved, killed)
     await store.close()
     again, events = await opened(killed)
     assert ("filters_refused" in events) is not stays
