@@ -29,6 +29,9 @@ export PYTHONDONTWRITEBYTECODE :=
 RAG_KILLS ?= 10
 # Test files at a time: most wait for the disk or for a child more than they compute.
 WORKERS ?= 3
+# In the order of folders. xdist's own, files with many tests first, keeps the longest for the end: those with
+# one test of a minute, beside which the other workers idle.
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # More arguments for a target's program, as in `make test ARGS="-k chunking -x"`.
 ARGS ?=
 PEERS_ARGS ?= --install --json .benchmarks/peers.json --plots .benchmarks/plots
@@ -55,7 +58,7 @@ serve: $(READY) ## run the server on 127.0.0.1:50051, data in ./rag-data
 
 .PHONY: test
 test: $(DEV_READY) ## run every test but the soak tests
-	@RAG_KILLS=$(RAG_KILLS) $(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
+	@RAG_KILLS=$(RAG_KILLS) $(PY) -m pytest $(SHARED) -m "not soak" $(ARGS)
 
 # Whether a test needs a quiet machine or is wrong is told apart by trying it once more, alone; its first
 # failure stays in the output.
@@ -65,7 +68,7 @@ test-steady: $(DEV_READY) ## the same; what fails beside others is tried once mo
 
 .PHONY: test-fast
 test-fast: $(DEV_READY) ## run the tests that take less than a few seconds each
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not soak and not slow" $(ARGS)
+	@$(PY) -m pytest $(SHARED) -m "not soak and not slow" $(ARGS)
 
 # In an environment of its own, which takes as long to make as .venv does.
 .PHONY: test-second
