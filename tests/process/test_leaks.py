@@ -46,6 +46,8 @@ MEMORY = 0.05
 PAGES = 4096
 """KiB that may be more in any case: allocators keep a page, and Python an arena of 1 MiB, while anything
 small lives in it. Over some 25,000 calls that is 160 bytes each, less than what would leak of a call."""
+ROUNDS = 2
+"""Rounds within which memory must cease to grow: allocators may keep more of one, a leak grows in each."""
 LOOKS = 20
 """How often memory is looked at. What is unreachable lies there until the garbage collector comes by, which
 is when enough has been allocated: some megabytes come and go, and the least that is seen counts."""
@@ -141,11 +143,15 @@ def test_no_end_of_a_call_leaves_anything_in_the_process(start: Callable[..., Ch
     memory = least_memory(child, LOOKS // 4)
     threads, descriptors = process.num_threads(), process.num_fds()
 
-    call_everything(child.grpc_address, CALLS, KILLED)
-
-    wait_until(lambda: not in_progress(child), lambda: in_progress(child))
-    bound = memory + max(memory * MEMORY, PAGES)
-    assert least_memory(child, LOOKS, bound) <= bound
+    for _ in range(ROUNDS):
+        call_everything(child.grpc_address, CALLS, KILLED)
+        wait_until(lambda: not in_progress(child), lambda: in_progress(child))
+        bound = memory + max(memory * MEMORY, PAGES)
+        least = least_memory(child, LOOKS, bound)
+        if least <= bound:
+            break
+        memory = least
+    assert least <= bound
     wait_until(lambda: process.num_fds() <= descriptors, process.open_files)
     wait_until(lambda: process.num_threads() <= threads, process.threads)
     child.stop()
