@@ -54,6 +54,20 @@ class AllowedChunks:
         inside = (places >= 0) & (places < len(table))
         return table[np.where(inside, places, 0)] & inside
 
+    def others(self, chunks: Ids) -> NDArray[np.bool_]:
+        """Say of each of these chunk ids, in ascending order, whether it does not pass: bool, (len(chunks),).
+
+        For all that a collection has: where they lie in order, none needs a look at both bounds.
+        """
+        table = self._table if self._size else None
+        if table is None:
+            return ~self.mask(chunks)
+        first = int(self._firsts[0])
+        begin, end = np.searchsorted(chunks, (first, first + len(table)))
+        found = np.ones(len(chunks), np.bool_)
+        np.logical_not(table[chunks[begin:end] - first], out=found[begin:end])
+        return found
+
     @cached_property
     def _table(self) -> NDArray[np.bool_] | None:
         """One entry for each id from the first that passes to the last; None where that is too many."""

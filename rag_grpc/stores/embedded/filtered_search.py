@@ -135,12 +135,12 @@ def _best(view: DenseView, queries: Rows, allowed: AllowedChunks, k: int) -> lis
     if len(allowed) <= SCAN_SHARE * slots.length:
         return _picked(view, queries, slots.slots_of(allowed.ids), k)
     best = [NONE] * len(queries)
-    others = ~allowed.mask(slots.ids[: slots.length])
+    others = allowed.others(slots.ids[: slots.length])
     step = max(1, BLOCK_VALUES // max(queries.shape[1], len(queries)))
     for begin in range(0, slots.length, step):
         end = min(begin + step, slots.length)
         scores = compare(slots.rows[begin:end], queries, view.metric)
-        scores[:, others[begin:end]] = -np.inf
+        np.copyto(scores, -np.inf, where=others[begin:end])
         best = [keep_best(each, row, begin, k) for each, row in zip(best, scores, strict=True)]
     return best
 

@@ -153,6 +153,11 @@ def test_allowed_chunks_are_ranges_of_ids(monkeypatch: pytest.MonkeyPatch, span_
     asked = np.random.default_rng(5).integers(FIRST - 50, FIRST + 400, 500)
     assert allowed.mask(asked).tolist() == [chunk in set(expected) for chunk in asked.tolist()]
     assert allowed.mask(np.empty(0, np.int64)).tolist() == []
+    in_order = np.unique(asked)
+    assert allowed.others(in_order).tolist() == (~allowed.mask(in_order)).tolist()
+    for part in (in_order[:0], in_order[:3], in_order[-3:]):
+        assert allowed.others(part).tolist() == (~allowed.mask(part)).tolist()
     nothing = AllowedChunks(np.empty(0, np.int64), np.empty(0, np.uint32))
     assert (len(nothing), len(nothing.ids)) == (0, 0)
     assert not nothing.mask(asked).any()
+    assert nothing.others(in_order).all()
