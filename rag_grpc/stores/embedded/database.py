@@ -30,6 +30,10 @@ WAL_LIMIT_BYTES = 64 * 1024 * 1024
 CHECKPOINT_PAGES = 4000
 """Some 32 MB of log between checkpoints: fewer of them make bulk loads faster."""
 
+WRITER_CACHE_KIB = 16 * 1024
+"""Pages that the writing connection keeps while documents come. With four times as many they came no faster
+(300,000 chunks), and took that much more memory."""
+
 APPLICATION_ID = 0x52414721
 """In the header of our files, so that no other program's database is taken for one: "RAG!"."""
 
@@ -54,7 +58,7 @@ def open_writer(path: Path, *, vfs: str | None = None) -> apsw.Connection:
     connection.pragma("synchronous", "full")
     connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
     connection.pragma("journal_size_limit", WAL_LIMIT_BYTES)
-    connection.pragma("cache_size", -64 * 1024)
+    connection.pragma("cache_size", -WRITER_CACHE_KIB)
     connection.pragma("temp_store", "memory")
     migrate(connection)
     return connection
