@@ -36,6 +36,11 @@ from ragapi.v1 import (
     retrieval_service_pb2_grpc,
 )
 
+PENDING_CALLS = 10_000
+"""Calls that came and were not begun yet, from which on gRPC drops some, and from twice as many all. It does
+so with 1,000 by default: their callers see CANCELLED without a word, no log and no metric knows of it,
+and a burst of calls, or a client that is killed with many under way, has others' calls dropped. `Admission`
+turns away what is too much, and says why."""
 MESSAGE_MARGIN = 4 * 1024 * 1024
 """How far gRPC's own limit lies above ours, so that a message a little too large gets our error with its
 request id, and only one far too large gets gRPC's bare one."""
@@ -176,6 +181,8 @@ def _options(*, max_request_bytes: int, keepalive: Keepalive) -> list[tuple[str,
         ("grpc.max_receive_message_length", max_request_bytes + MESSAGE_MARGIN),
         # What is sent is bounded by the contract's max_response_bytes, checked where it is built.
         ("grpc.max_send_message_length", -1),
+        ("grpc.server.max_pending_requests", PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING_CALLS),
         ("grpc.keepalive_time_ms", int(keepalive.interval * 1000)),
         ("grpc.keepalive_timeout_ms", int(keepalive.timeout * 1000)),
         # Streams of documents may be quiet for long; and load balancers drop quiet connections.
