@@ -182,6 +182,14 @@ class Graph:
                 self._index.add_items(rows, ids.astype(np.uint64), num_threads=threads)
             self.covered = covered
 
+    def regain_large_pages(self) -> None:
+        """Have large pages again after a fork. Any thread.
+
+        What was written to while the child lived was copied in small ones: after a second of documents the
+        whole graph, and the kernel's own thread makes 16 MB of them large in ten seconds, if any.
+        """
+        self._have_large_pages(filled=True)
+
     def _have_large_pages(self, *, filled: bool) -> None:
         slot = 4 * self.dimension + 8 * int(self._index.M) + 12
         ask_for_large_pages(int(self._index.max_elements) * slot, filled=filled)

@@ -121,6 +121,9 @@ class SnapshotChild:
 
     def _seal(self) -> None:
         """Check and publish what the child wrote, in a thread of its own: it reads all of it."""
+        graph = self.state.index.graph
+        if graph is not None:
+            graph.regain_large_pages()
         if self._fault:
             return
         try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import re
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -48,6 +51,39 @@ def test_a_graph_has_them_also_when_it_has_grown() -> None:
         before, first, grown = fresh.submit(graph_that_grows).result(60)
     assert first - before >= 8192 * 4
     assert grown - before >= 12_000 * 4
+
+
+def large_kilobytes() -> int:
+    """How much of the memory of this process has large pages."""
+    found = re.search(r"AnonHugePages:\s+(\d+)", Path("/proc/self/smaps_rollup").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+def graph_beside_a_child() -> tuple[int, int, int]:
+    """Write to a graph beside a forked child; gives the KiB in large pages before, then, and after."""
+    graph = Graph(dimension=1024, metric=Metric.COSINE, m=4, ef_construction=8, capacity=16_384)
+    rows = np.random.default_rng(0).normal(size=(12_288, 1024)).astype(np.float32)
+    graph.add(np.arange(8192), rows[:8192], 8192, threads=2)
+    first = large_kilobytes()
+    child = os.fork()
+    if not child:
+        signal.pause()
+    graph.add(np.arange(8192, 12_288), rows[8192:], 12_288, threads=2)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    beside = large_kilobytes()
+    graph.regain_large_pages()
+    return first, beside, large_kilobytes()
+
+
+def test_a_graph_has_them_again_after_a_fork() -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        first, beside, again = fresh.submit(graph_beside_a_child).result(60)
+    if first < 8192 * 4:
+        pytest.skip("this kernel had none to give")
+    assert beside < first
+    assert again >= first
 
 
 def test_small_memory_is_left_alone() -> None:
