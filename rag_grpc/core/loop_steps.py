@@ -24,9 +24,9 @@ STEP_SIZE = 128 * 1024
 LONGEST_HOLD = 0.004
 """Seconds for which users' queries under way keep the next step from being taken, when a whole one was: those
 of large batches do not."""
-MOST_EARNED = 64
-"""Steps that may be due at once where a round of the loop took long, as with a store that searches on it:
-else whoever keeps the loop busy would let documents have one step of each of its long rounds."""
+MOST_OWED = 64
+"""Steps that are owed at most to those who were kept waiting longer than that, by a loop that was busy with
+something else: they are taken without such a stop, one a round."""
 LOOK_SECONDS = 0.001
 
 _Item = TypeVar("_Item")
@@ -37,7 +37,8 @@ class LoopSteps:
 
     def __init__(self, precedence: Precedence) -> None:
         self._precedence = precedence
-        self._earned, self._seen = 0.0, 0.0
+        self._taken, self._taken_at = 0.0, 0.0
+        self._owed, self._expected_at = 0.0, 0.0
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._is_due = False
 
@@ -51,27 +52,45 @@ class LoopSteps:
         self._waiting.append((future, share))
         if not self._is_due:
             self._is_due = True
-            self._seen = loop.time()
+            self._expected_at = loop.time()
             loop.call_soon(self._give)
         await future
 
     def _give(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._earned = min(MOST_EARNED, self._earned + (now - self._seen) / LONGEST_HOLD)
-        self._seen = now
-        if self._precedence.hurried and self._earned < 0:
+        self._owe(now - self._expected_at)
+        if self._is_held(now):
+            self._expected_at = now + LOOK_SECONDS
             loop.call_later(LOOK_SECONDS, self._give)
             return
+        if self._taken >= 1:
+            self._taken, self._owed = 0.0, max(0.0, self._owed - 1)
         while self._waiting:
             future, share = self._waiting.popleft()
             if not future.done():
                 future.set_result(None)
-                self._earned = max(self._earned - share, -1.0)
+                self._taken, self._taken_at = self._taken + share, now
                 break
         self._is_due = bool(self._waiting)
         if self._is_due:
+            self._expected_at = now
             loop.call_soon(self._give)
+
+    def _owe(self, late: float) -> None:
+        """Note that the loop came so many seconds late. Where no query holds steps up, none is owed."""
+        if not self._precedence.hurried:
+            self._owed = 0.0
+        elif late > LONGEST_HOLD:
+            self._owed = min(MOST_OWED, self._owed + late / LONGEST_HOLD)
+
+    def _is_held(self, now: float) -> bool:
+        return (
+            self._precedence.hurried > 0
+            and self._taken >= 1
+            and self._owed < 1
+            and now - self._taken_at < LONGEST_HOLD
+        )
 
 
 def parted(items: Sequence[_Item], size: int) -> Iterator[tuple[Sequence[_Item], float]]:

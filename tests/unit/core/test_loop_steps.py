@@ -90,6 +90,35 @@ async def test_rounds_that_take_long_let_more_steps_be_taken() -> None:
     precedence.leave(1)
 
 
+async def test_steps_without_queries_leave_nothing_owed() -> None:
+    precedence = Precedence()
+    steps = LoopSteps(precedence)
+    for _ in range(20):
+        waiting = asyncio.ensure_future(steps.next())
+        await asyncio.sleep(0)
+        time.sleep(2 * LONGEST_HOLD)  # noqa: ASYNC251 - somebody keeps the loop
+        await waiting
+    precedence.enter(1)
+    begin = asyncio.get_running_loop().time()
+    for _ in range(6):
+        await asyncio.wait_for(steps.next(), 5)
+    assert asyncio.get_running_loop().time() - begin >= 4 * LONGEST_HOLD
+    precedence.leave(1)
+
+
+async def test_a_pause_is_hold_enough() -> None:
+    precedence = Precedence()
+    steps = LoopSteps(precedence)
+    precedence.enter(1)
+    await steps.next()
+    await asyncio.sleep(2 * LONGEST_HOLD)
+    waiting = asyncio.ensure_future(steps.next())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert waiting.done()
+    precedence.leave(1)
+
+
 async def test_large_batches_keep_no_step_waiting() -> None:
     precedence = Precedence()
     steps = LoopSteps(precedence)
