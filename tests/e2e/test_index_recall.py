@@ -174,13 +174,16 @@ async def test_recall_at_ten_fresh_while_written_with_a_third_deleted_and_restar
         stop = asyncio.Event()
         written: list[int] = []
         writer = asyncio.create_task(rewrite(stubs, vectors, stop, written))
+        worst = 1.0
         for _ in range(MOST_ROUNDS):
             await measure("while written", stubs)
-            if len(written) > 1:
+            worst = min(worst, measured["while written"])
+            if len(written) > 1 or writer.done():
                 break
-        assert len(written) > 1  # it went on while queries were answered, by the client in this process, too
         stop.set()
         await writer
+        assert len(written) > 1  # it went on while queries were answered, by the client in this process, too
+        measured["while written"] = worst
 
         dead = np.random.default_rng(1).choice(everything, len(everything) // 3, replace=False)
         vectors.living[dead] = False

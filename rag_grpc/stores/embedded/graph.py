@@ -183,7 +183,7 @@ class Graph:
             self.covered = covered
 
     def regain_large_pages(self) -> None:
-        """Have large pages again after a fork. Any thread.
+        """Have large pages again after a fork, as other graphs of this size or more have then. Any thread.
 
         What was written to while the child lived was copied in small ones: after a second of documents the
         whole graph, and the kernel's own thread makes 16 MB of them large in ten seconds, if any.

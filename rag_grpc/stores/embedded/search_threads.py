@@ -121,7 +121,7 @@ class SearchThreads:
 
     @property
     def hurried(self) -> bool:
-        """Whether a search waits or is answered, large batches apart. Any thread."""
+        """Whether a search waits or is answered, large batches through a graph alone apart. Any thread."""
         return bool(self._hurrying) or any(desk.searches for desk in (self._quick, self._slow, self._words))
 
     # -- event loop

@@ -123,7 +123,8 @@ class SnapshotChild:
         """Check and publish what the child wrote, in a thread of its own: it reads all of it."""
         graph = self.state.index.graph
         if graph is not None:
-            graph.regain_large_pages()
+            with suppress(OSError):  # no file to spare to read of the process's memory: it does without
+                graph.regain_large_pages()
         if self._fault:
             return
         try:
