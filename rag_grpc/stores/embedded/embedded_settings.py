@@ -11,9 +11,9 @@ from rag_grpc.stores.embedded.dense_index import IndexParameters
 class EmbeddedSettings:
     """How the embedded store works. Sizes in bytes, times in seconds.
 
-    `tail_bound`: chunks outside a graph above which ingest waits. `snapshot_seconds`: a snapshot is due when
-    putting the chunks that came since the last one into the graph would take so long. `vfs` names the file
-    layer of the writing connection, for tests that make the disk fail.
+    `tail_bound`: chunks outside a graph above which documents wait for it. `snapshot_seconds`: a snapshot is
+    due when putting the chunks that came since the last one into the graph would take so long. `vfs` names
+    the file layer of the writing connection, for tests that make the disk fail.
     """
 
     index: IndexParameters = field(default_factory=IndexParameters)

@@ -37,6 +37,7 @@ from rag_grpc.stores.embedded.room import Room
 from rag_grpc.stores.embedded.search_threads import SearchThreads
 from rag_grpc.stores.embedded.shadow_writes import ShadowWrites
 from rag_grpc.stores.embedded.shadows import Shadows
+from rag_grpc.stores.embedded.tails import TailBounds
 from rag_grpc.stores.embedded.write_health import WriteHealth
 from rag_grpc.stores.embedded.writer import Writer
 
@@ -64,6 +65,7 @@ class Engine:
         self.states: dict[int, CollectionState] = {}
         self._folder = folder
         self._settings = settings
+        self._tails = TailBounds(settings.tail_bound)
         self._telemetry = telemetry
         self._idle_seq, self._idle_since = 0, 0.0
         self._lexical_loader = LexicalLoader(folder, analyzer, telemetry)
@@ -89,7 +91,7 @@ class Engine:
             self.states,
             self._room,
             self._indexes,
-            tail_bound=self._settings.tail_bound,
+            tails=self._tails,
             connection=lambda: self._commits.connection,
             changed=self._housekeeping.note_change,
             failed=partial(health.tell, "database"),
@@ -177,8 +179,9 @@ class Engine:
         self._indexes.start(self.writer.post)
 
     def wait_until_caught_up(self) -> None:
-        """Wait until no graph lacks many chunks. Blocks."""
-        self._indexes.wait_for_tail(list(self.states.values()), self._settings.tail_bound, timeout=None)
+        """Wait until no graph lacks so many chunks that searches would be slow. Blocks."""
+        bounds = [(state, self._tails.at_start(state.collection.dimension)) for state in self.states.values()]
+        self._indexes.wait_for_tails(bounds, timeout=None)
 
     def stop(self) -> None:
         """Finish what was submitted, save the graphs, release everything. Blocks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 import apsw
@@ -17,6 +18,7 @@ from rag_grpc.stores.embedded.lexical_index import EAGER_CHUNKS
 from rag_grpc.stores.embedded.lexical_rows import chunk_texts
 from rag_grpc.stores.embedded.right_of_way import RightOfWay
 from rag_grpc.stores.embedded.room import Room
+from rag_grpc.stores.embedded.tails import TailBounds
 
 log = structlog.get_logger(__name__)
 
@@ -33,20 +35,20 @@ class IndexFollower:
         room: Room,
         indexes: IndexThread,
         *,
-        tail_bound: int,
+        tails: TailBounds,
         connection: Callable[[], apsw.Connection | None],
         changed: Callable[[Iterable[int]], None],
         failed: Callable[[str], None],
         right_of_way: RightOfWay,
     ) -> None:
-        """`tail_bound` is the longest tail that new documents may meet; `failed` takes a failure's reason.
+        """`tails` says which tails new documents may meet; `failed` takes a failure's reason.
 
         `changed` is told after each group which collections it changed.
         """
         self._states = states
         self._room = room
         self._indexes = indexes
-        self._tail_bound = tail_bound
+        self._tails = tails
         self._connection = connection
         self._changed = changed
         self._failed = failed
@@ -54,10 +56,13 @@ class IndexFollower:
 
     def before(self, puts: list[PutDocument]) -> RagError | None:
         """Wait for graphs that are far behind, then see to room on the disk."""
-        states = [self._states.get(number) for number in {put.collection.id for put in puts}]
-        behind = [each for each in states if each is not None and each.index.tail > self._tail_bound]
+        behind = [
+            (state, self._tails.before_writing(state.index.tail, chunks))
+            for number, chunks in _chunks_of(puts).items()
+            if (state := self._states.get(number)) is not None and state.index.tail > self._tails.rows
+        ]
         if behind:
-            self._indexes.wait_for_tail(behind, self._tail_bound, timeout=TAIL_WAIT_SECONDS)
+            self._indexes.wait_for_tails(behind, timeout=TAIL_WAIT_SECONDS)
         return self._room.refuse(puts, self._connection())
 
     def after(self, effects: dict[int, Effects], seq: int) -> None:
@@ -89,6 +94,14 @@ class IndexFollower:
     def failed(self, reason: str) -> None:
         """Pass on that the database failed, or works again."""
         self._failed(reason)
+
+
+def _chunks_of(puts: list[PutDocument]) -> Counter[int]:
+    """Count what is to be written for each collection."""
+    chunks: Counter[int] = Counter()
+    for put in puts:
+        chunks[put.collection.id] += len(put.document.chunks)
+    return chunks
 
 
 def _publish(state: CollectionState, effect: Effects, seq: int) -> None:

@@ -117,12 +117,14 @@ class IndexThread:
         self._restless.sweep()
         self._wake.set()
 
-    def wait_for_tail(self, states: list[CollectionState], rows: int, *, timeout: float | None) -> bool:
-        """Wait until no tail of these is above `rows`; False where time ran out. Any other thread."""
-        self.nudge(state.collection.id for state in states)
+    def wait_for_tails(self, bounds: list[tuple[CollectionState, int]], *, timeout: float | None) -> bool:
+        """Wait until each tail has so few chunks or less; False where time ran out. Any other thread."""
+        self.nudge(state.collection.id for state, _ in bounds)
         with self._progress:
             return self._progress.wait_for(
-                lambda: self._closing or all(state.index.tail <= rows or state.fault for state in states),
+                lambda: (
+                    self._closing or all(state.index.tail <= rows or state.fault for state, rows in bounds)
+                ),
                 timeout,
             )
 
