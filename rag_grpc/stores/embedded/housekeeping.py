@@ -1,14 +1,18 @@
 """What the writer thread does when nothing waits: purges rows that nobody can see any more.
 
 In slices of one short transaction each, so that a write that comes meanwhile waits
-some milliseconds. Deleted rows leave free pages in the database file, which later
+some milliseconds; and for many writes at a time, because each slice waits for the
+disk as long as a write does: who replaces one document after the other would wait
+twice for each. Deleted rows leave free pages in the database file, which later
 writes fill: the file itself does not shrink.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+from typing import Any, Final
 
 import apsw
 
@@ -18,6 +22,9 @@ from rag_grpc.stores.embedded.migrations import first_id
 from rag_grpc.stores.embedded.restless import Restless
 from rag_grpc.stores.embedded.shadow_rows import purge, read_shadow
 
+REST_SECONDS: Final = 1.0
+REST_CHANGES: Final = 16
+"""A collection that was cleaned is left alone for so long, or for so many groups of writes."""
 SLICE_DOCUMENTS = 200
 SLICE_CHUNKS = 2000
 LOG_ROWS = 10_000
@@ -28,27 +35,50 @@ in more at a start would be dearer than to make the filters anew."""
 class Housekeeping:
     """Remembers what is left to do. Writer thread."""
 
-    def __init__(self, states: Mapping[int, CollectionState]) -> None:
+    def __init__(
+        self, states: Mapping[int, CollectionState], *, clock: Callable[[], float] = monotonic
+    ) -> None:
         """`states` are the live collections."""
         self._restless = Restless(states)
+        self._clock = clock
+        # In the order in which they end, because all rests are of one length.
+        self._rests: dict[int, float] = {}
+        self._changes: Counter[int] = Counter()
         self._looked_at: dict[int, int] = {}
         self._dropped: list[int] | None = None
 
     def __call__(self, connection: apsw.Connection) -> bool:
         """Do one slice; return whether there is more to do."""
-        states = self._restless.take()
+        self._end_rests()
+        states = [state for state in self._restless.take() if state.collection.id not in self._rests]
         for place, state in enumerate(states):
             if self._clean(connection, state):
                 self._restless.note(each.collection.id for each in states[place:])
                 return True
             # Dead rows that a search under way still sees, and words that wait for a commit, stay to be done.
-            if self._looked_at.get(state.collection.id) != state.view.seq:
-                self._restless.note((state.collection.id,))
+            left_over = self._looked_at.get(state.collection.id) != state.view.seq
+            if self._changes.pop(state.collection.id, 0) or left_over:
+                self._rests[state.collection.id] = self._clock() + REST_SECONDS
         return self._purge_dropped(connection)
 
+    def _end_rests(self) -> None:
+        while self._rests:
+            number = next(iter(self._rests))
+            if self._clock() < self._rests[number]:
+                return
+            self._look_at(number)
+
     def note_change(self, collections: Iterable[int]) -> None:
-        """Learn that these were written to."""
-        self._restless.note(collections)
+        """Learn that a group of writes changed these."""
+        for number in collections:
+            self._changes[number] += 1
+            if number not in self._rests or self._changes[number] >= REST_CHANGES:
+                self._look_at(number)
+
+    def _look_at(self, collection: int) -> None:
+        """Have this one looked at next, though it rests."""
+        self._rests.pop(collection, None)
+        self._restless.note((collection,))
 
     def _clean(self, connection: apsw.Connection, state: CollectionState) -> bool:
         """Do one slice for one collection; return whether there is more to do."""
@@ -70,13 +100,14 @@ class Housekeeping:
 
     def note_drop(self, collection: int) -> None:
         """Learn that a collection was dropped."""
-        self._looked_at.pop(collection, None)
+        for kept in (self._looked_at, self._rests, self._changes):
+            kept.pop(collection, None)
         self._dropped = None
 
     def look_again(self, collection: int) -> None:
         """Learn that a collection may have left something to purge though nothing was written."""
         self._looked_at.pop(collection, None)
-        self._restless.note((collection,))
+        self._look_at(collection)
 
     def _purge_other_side(self, connection: apsw.Connection, state: CollectionState, oldest: int) -> bool:
         """Remove vectors that another embedder's took the place of, or that nobody goes on gathering."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from rag_grpc.core.searches import (
 )
 from rag_grpc.stores.embedded import housekeeping
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
+from rag_grpc.stores.embedded.housekeeping import REST_CHANGES, REST_SECONDS
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, prepared, put, select_all, spec
 from tests.unit.stores.embedded.failing_disk import eventually
@@ -128,3 +130,33 @@ async def test_a_dropped_collection_goes_whole_and_the_other_stays(
     assert count("chunk") == count("embedding") == 60
     assert not (tmp_path / "indexes" / str(gone.id)).exists()
     assert (tmp_path / "indexes" / str(stays.id)).exists()
+
+
+async def test_it_rests_between_writes_that_follow_each_other(
+    store: EmbeddedStore, count: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slice waits for the disk as long as a write does."""
+    now = 0.0
+    house = store._engine._housekeeping
+    monkeypatch.setattr(house, "_clock", lambda: now)
+    collection = await store.create_collection(spec(), "")
+
+    async def replace(times: int) -> None:
+        for _ in range(times):
+            await put(store, collection, prepared("one", (1, 1, next(versions), 1)))
+
+    versions = itertools.count()
+    await replace(1)
+    await eventually(lambda: collection.id in house._rests)
+    await replace(2)
+    # Longer than the writer waits before it keeps house.
+    await asyncio.sleep(1.5)
+    assert count("document", "dead IS NOT NULL") == 2
+    await replace(REST_CHANGES)
+    await eventually(lambda: count("document", "dead IS NOT NULL") < REST_CHANGES)
+    await eventually(lambda: collection.id in house._rests)
+    await replace(1)
+    await asyncio.sleep(1.5)
+    assert count("document", "dead IS NOT NULL") > 0
+    now += REST_SECONDS
+    await eventually(lambda: count("document") == 1)
