@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rag_grpc import __version__
 from rag_grpc.environment import SettingsFault, together, variable
+from rag_grpc.garbage import no_collection
 from rag_grpc.settings import Settings, load
 
 OK = 0
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAULT
     if parsed.command == "health":
         return _health(parsed.address or settings.listen, parsed.service, parsed.timeout)
-    from rag_grpc.process import serve  # noqa: PLC0415 # the other commands need none of what it imports
+    with no_collection():
+        from rag_grpc.process import serve  # noqa: PLC0415 # the other commands need none of what it imports
 
     return serve(settings, unknown)
 

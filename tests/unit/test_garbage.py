@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rag_grpc.garbage import YOUNG, collect_less_often, set_aside_what_stays
+from rag_grpc.garbage import YOUNG, collect_less_often, no_collection, set_aside_what_stays
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +21,12 @@ def _as_before() -> Iterator[None]:
 def test_the_thresholds_are_raised() -> None:
     collect_less_often()
     assert gc.get_threshold()[0] == YOUNG
+
+
+def test_nothing_is_collected_while_modules_are_imported() -> None:
+    with no_collection():
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def test_what_stays_is_set_aside_and_garbage_is_not() -> None:
