@@ -10,6 +10,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+TEST_READY := $(VENV)/.ready-test
 DEV_READY := $(VENV)/.ready-dev
 BENCH_READY := $(VENV)/.ready-bench
 PROTO_VENV := .venv-proto
@@ -57,17 +58,17 @@ serve: $(READY) ## run the server on 127.0.0.1:50051, data in ./rag-data
 ##@ Check it
 
 .PHONY: test
-test: $(DEV_READY) ## run every test but the soak tests
+test: $(TEST_READY) ## run every test but the soak tests
 	@RAG_KILLS=$(RAG_KILLS) $(PY) -m pytest $(SHARED) -m "not soak" $(ARGS)
 
 # Whether a test needs a quiet machine or is wrong is told apart by trying it once more, alone; its first
 # failure stays in the output.
 .PHONY: test-steady
-test-steady: $(DEV_READY) ## the same; what fails beside others is tried once more, alone
+test-steady: $(TEST_READY) ## the same; what fails beside others is tried once more, alone
 	@$(MAKE) --no-print-directory test || $(MAKE) --no-print-directory test WORKERS=0 ARGS=--last-failed
 
 .PHONY: test-fast
-test-fast: $(DEV_READY) ## run the tests that take less than a few seconds each
+test-fast: $(TEST_READY) ## run the tests that take less than a few seconds each
 	@$(PY) -m pytest $(SHARED) -m "not soak and not slow" $(ARGS)
 
 # In an environment of its own, which takes as long to make as .venv does.
@@ -78,7 +79,7 @@ test-second: ## run unit and contract tests with the system's Python too, where 
 	    ARGS="tests/unit tests/contracts clients/python/tests $(ARGS)"
 
 .PHONY: soak
-soak: $(DEV_READY) ## run the long forms: 500 kills, half an hour of mixed load (hours)
+soak: $(TEST_READY) ## run the long forms: 500 kills, half an hour of mixed load (hours)
 	@RAG_SOAK=1 RAG_KILLS=500 $(PY) -m pytest -m soak $(ARGS)
 	@$(PY) -m benchmarks.mixed_load
 
@@ -106,18 +107,18 @@ proto-check: $(PROTO_READY) ## fail where the committed stubs differ from proto/
 	@$(PROTO_VENV)/bin/python tools/generate_stubs.py --check
 
 .PHONY: proto-breaking
-proto-breaking: $(DEV_READY) ## fail where callers of the last release would break (AGAINST=a git ref)
+proto-breaking: $(TEST_READY) ## fail where callers of the last release would break (AGAINST=a git ref)
 	@tools/check_breaking.sh $(AGAINST)
 
 ##@ Measure it
 
 .PHONY: bench
-bench: $(DEV_READY) ## measure what the project promises, as ratios to hnswlib alone
+bench: $(TEST_READY) ## measure what the project promises, as ratios to hnswlib alone
 	@$(PY) -m benchmarks $(ARGS)
 	@$(PY) -m benchmarks.texts
 
 .PHONY: bench-full
-bench-full: $(DEV_READY) bench-peers ## measure everything, the peers too (long)
+bench-full: $(TEST_READY) bench-peers ## measure everything, the peers too (long)
 	@$(PY) -m benchmarks --full $(ARGS)
 	@$(PY) -m benchmarks.modes
 	@$(PY) -m benchmarks.filters
@@ -132,11 +133,11 @@ bench-peers: $(BENCH_READY) ## measure this server beside Chroma, Milvus, Weavia
 	@$(PY) -m benchmarks.peers $(PEERS_ARGS)
 
 .PHONY: eval-retrieval
-eval-retrieval: $(DEV_READY) ## measure how well it finds, on the collections in ../shared/data
+eval-retrieval: $(TEST_READY) ## measure how well it finds, on the collections in ../shared/data
 	@$(PY) -m benchmarks.retrieval_quality $(ARGS)
 
 .PHONY: eval-answers
-eval-answers: $(DEV_READY) ## measure answers and their judges, on the collections in ../shared/data
+eval-answers: $(TEST_READY) ## measure answers and their judges, on the collections in ../shared/data
 	@$(PY) -m benchmarks.answer_quality $(ARGS)
 
 ##@ Ship it
@@ -171,13 +172,19 @@ $(READY): pyproject.toml clients/python/pyproject.toml tools/build-constraints.t
 	@touch $@
 
 # Apart, so that whoever only looks at the demo does not wait for models' runtimes and frameworks.
-$(DEV_READY): $(READY)
-	@echo "Adding what tests and checks need ..."; \
-	$(PY) -m pip install -q --no-cache-dir --build-constraint tools/build-constraints.txt \
-	    -e 'clients/python[cli,readers,langchain,llamaindex]' -e '.[fastembed,openai]' --group dev || exit 1
+# --no-compile: of their thousands of modules the tests import some hundred, which are compiled then. By name,
+# not by folder, because both are installed, and need not be built again to learn what their extras want.
+$(TEST_READY): $(READY)
+	@echo "Adding what the tests need ..."; \
+	$(PY) -m pip install -q --no-cache-dir --no-compile \
+	    'rag-grpc-client[cli,readers,langchain,llamaindex]' 'rag-grpc[fastembed,openai]' --group test || exit 1
 	@touch $@
 
-$(BENCH_READY): $(DEV_READY)
+$(DEV_READY): $(TEST_READY)
+	@$(PY) -m pip install -q --no-cache-dir --group dev || exit 1
+	@touch $@
+
+$(BENCH_READY): $(TEST_READY)
 	@$(PY) -m pip install -q -e '.[bench]' || exit 1
 	@touch $@
 
