@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from itertools import chain
 from threading import Lock
@@ -21,7 +21,7 @@ from typing import Any, Final
 import Stemmer  # type: ignore[import-not-found]  # it ships no annotations
 import tantivy
 
-from rag_grpc.core.analysis import LONGEST_WORD, VERSION, Token, runs, simple_pairs, words
+from rag_grpc.core.analysis import LONGEST_WORD, VERSION, Token, bare_words, runs, words
 
 ALGORITHMS: Final = {
     "ar": "arabic",
@@ -201,7 +201,7 @@ class _Words(dict[str, tuple[str, ...]]):
         algorithm = ALGORITHMS.get(language)
         # Stemmers have a state, and a cache of their own that would be a second one.
         self._lock = Lock()
-        self._stem = Stemmer.Stemmer(algorithm, 0) if algorithm else None
+        self._stem: Any = Stemmer.Stemmer(algorithm, 0) if algorithm else None
         self._stop = _stop_filter(algorithm) if algorithm and language in STOP_WORDS else None
 
     def __missing__(self, stretch: str) -> tuple[str, ...]:
@@ -210,23 +210,33 @@ class _Words(dict[str, tuple[str, ...]]):
             found = [stretch[start:end] for start, end in runs(stretch)]
             if found != [stretch]:
                 return tuple(chain.from_iterable(map(self.__getitem__, found)))
-        if self._stem is None and (pairs := simple_pairs(stretch)) is not None:
-            terms = tuple(pairs)
-        else:
-            terms = tuple([each.term for each in self.tokens(stretch)])
-        self._room.keep(self, stretch, terms)
-        return terms
+        terms = bare_words(stretch)
+        if self._stem is not None:
+            stems = self._stems(terms)
+            terms = [stems[each] for each in terms if stems.get(each)]
+        kept = tuple(terms)
+        self._room.keep(self, stretch, kept)
+        return kept
 
     def tokens(self, stretch: str) -> list[Token]:
         """Work out the tokens of a stretch; offsets count from its start."""
         found = words(stretch)
-        if self._stop is not None:
-            found = [each for each in found if self._stop.analyze(each.term)]
         if self._stem is None:
             return found
+        stems = self._stems(each.term for each in found)
+        return [
+            each if stems[each.term] == each.term else each._replace(term=stems[each.term])
+            for each in found
+            if stems.get(each.term)
+        ]
+
+    def _stems(self, terms: Iterable[str]) -> dict[str, str]:
+        """Work out the stem of each term that is no stop word, once each; it can be empty."""
+        known = list(set(terms))
+        if self._stop is not None:
+            known = self._stop.analyze(" ".join(known))
         with self._lock:
-            stemmed = [each._replace(term=self._stem.stemWord(each.term)) for each in found]
-        return [each for each in stemmed if each.term]
+            return dict(zip(known, self._stem.stemWords(known), strict=True))
 
 
 class _Pieces(dict[str, list[Token]]):
@@ -245,9 +255,9 @@ class _Pieces(dict[str, list[Token]]):
 
 
 def _stop_filter(algorithm: str) -> tantivy.TextAnalyzer:
-    """Make an analyzer that gives nothing for a stop word."""
+    """Make an analyzer that leaves out stop words from terms with white space between them."""
     return (
-        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw())
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
         .filter(tantivy.Filter.stopword(algorithm))
         .build()
     )

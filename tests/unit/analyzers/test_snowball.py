@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import Stemmer  # type: ignore[import-not-found]  # as in the analyzer
 import tantivy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_grpc.analyzers import snowball
 from rag_grpc.analyzers.snowball import ALGORITHMS, STOP_WORDS, SnowballAnalyzer
-from rag_grpc.core.analysis import PlainAnalyzer
+from rag_grpc.core.analysis import PlainAnalyzer, Token
 
 ANALYZER = SnowballAnalyzer()
 
@@ -127,3 +128,27 @@ def test_its_version_names_what_the_terms_depend_on() -> None:
     assert "unicode-" in ANALYZER.version
     assert "snowball-" in ANALYZER.version
     assert "tantivy-" in ANALYZER.version
+
+
+def one_by_one(text: str, language: str) -> list[Token]:
+    """Stem each word by itself, and ask of each whether it is a stop word."""
+    stemmer = Stemmer.Stemmer(ALGORITHMS[language], 0)
+    raw = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw())
+    stop = raw.filter(tantivy.Filter.stopword(ALGORITHMS[language])).build()
+    found = [each for each in PlainAnalyzer().tokens(text, "") if stop.analyze(each.term)]
+    stemmed = [Token(stemmer.stemWord(term), start, end) for term, start, end in found]
+    return [each for each in stemmed if each.term]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["die", "der", "H\u00e4user", "the", "running", " ", "\u338f", "\u2116"])
+        | st.text(max_size=5)
+    ),
+    st.sampled_from(["de", "ru", "sv"]),
+)
+def test_words_that_are_stemmed_together_are_those_stemmed_alone(pieces: list[str], language: str) -> None:
+    text = "".join(pieces)
+    expected = one_by_one(text, language)
+    assert ANALYZER.tokens(text, language) == expected
+    assert ANALYZER.terms(text, language) == [each.term for each in expected]
