@@ -12,17 +12,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.process.forked import fork_server
+
 START_TIMEOUT = 60.0
 
 
 class Child:
-    """`python -m rag_grpc serve` with settings of its own; nothing of the caller's environment reaches it.
+    """`python -m rag_grpc serve` with settings of its own; no setting of the caller's environment reaches it.
 
     Its events are read as they come, so that a full pipe never holds it up.
     """
 
-    def __init__(self, folder: Path, *, inside: Sequence[str] = (), **settings: str) -> None:
-        """`inside` is a command that runs the server's, in a namespace for example."""
+    def __init__(
+        self, folder: Path, *, inside: Sequence[str] = (), fresh: bool = False, **settings: str
+    ) -> None:
+        """`inside` is a command that runs the server's, in a namespace for example.
+
+        `fresh` is for who looks at how a process starts, or at what one has to itself: it is not forked from
+        one that has imported everything.
+        """
         self.settings = {
             "RAG_LISTEN": "127.0.0.1:0",
             "RAG_HTTP_LISTEN": "127.0.0.1:0",
@@ -36,10 +44,12 @@ class Child:
         self._news = threading.Condition()
         self._ended = False
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
-        self.process = subprocess.Popen(
+        environment = inherited | self.settings
+        forked = None if fresh or inside else fork_server(folder, environment)
+        self.process = forked or subprocess.Popen(
             [*inside, sys.executable, "-m", "rag_grpc", "serve"],
             cwd=folder,
-            env=inherited | self.settings,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -14,8 +14,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     """Start children over one folder: `start(store="memory", grace="5s")`."""
     with ExitStack() as stack:
 
-        def begin(*, inside: Sequence[str] = (), **settings: str) -> Child:
-            child = Child(tmp_path, inside=inside, **settings)
+        def begin(*, inside: Sequence[str] = (), fresh: bool = False, **settings: str) -> Child:
+            child = Child(tmp_path, inside=inside, fresh=fresh, **settings)
             stack.callback(child.kill)
             return child
 
