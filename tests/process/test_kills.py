@@ -38,10 +38,10 @@ class Siege:
 
     async def round(self) -> Child:
         """Start a server, check that all is there, write on, and kill it. Gives the dead."""
-        child = self._start(
-            graph_from="64", snapshot_after=self.random.choice((SNAPSHOT_ALWAYS, SNAPSHOT_NEVER))
-        )
-        if self.random.random() < 0.15:
+        snapshot_after = self.random.choice((SNAPSHOT_ALWAYS, SNAPSHOT_NEVER))
+        early = self.random.random() < 0.15
+        child = self._start(graph_from="64", snapshot_after=snapshot_after, fresh=early)
+        if early:
             # In the middle of imports, loading, or a rebuild.
             await asyncio.sleep(self.random.uniform(0.0, 2.0))
         else:

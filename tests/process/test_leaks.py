@@ -135,7 +135,8 @@ def test_every_method_of_the_server_is_called() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_no_end_of_a_call_leaves_anything_in_the_process(start: Callable[..., Child]) -> None:
-    child = start(**UNBOUNDED).ready()
+    # Fresh: a forked one begins with another process's memory, and shares it.
+    child = start(**UNBOUNDED, fresh=True).ready()
     process = psutil.Process(child.process.pid)
     # As many as are counted below: what allocators keep of a first round, they do not keep again of a second.
     call_everything(child.grpc_address, CALLS, KILLED // 2)

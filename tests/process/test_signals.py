@@ -39,7 +39,8 @@ def test_sigterm_ends_it_in_order(start: Start, loop: str, store: str) -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_ctrl_c_waits_for_no_load_balancer_and_shows_no_traceback(start: Start, loop: str) -> None:
-    child = start(event_loop=loop, drain_pause="60s").ready()
+    # Fresh, as what Python itself makes of Ctrl-C is made at its start.
+    child = start(event_loop=loop, drain_pause="60s", fresh=True).ready()
     child.tell(signal.SIGINT)
     child.check_clean(child.wait(timeout=20))
 
@@ -178,7 +179,7 @@ def test_a_folder_that_is_in_use_is_refused_in_one_line(start: Start) -> None:
 
 
 def test_faulty_settings_are_refused_all_at_once(start: Start) -> None:
-    child = start(grace="soon", listen="nowhere", stoer="memory")
+    child = start(grace="soon", listen="nowhere", stoer="memory", fresh=True)
     assert child.wait() == 1
     errors = child.errors()
     assert all(name in errors for name in ("RAG_GRACE", "RAG_LISTEN", "RAG_STORE is meant"))
@@ -187,7 +188,7 @@ def test_faulty_settings_are_refused_all_at_once(start: Start) -> None:
 
 def test_a_start_and_a_stop_are_quick(start: Start) -> None:
     began = time.monotonic()
-    child = start().ready()
+    child = start(fresh=True).ready()
     assert time.monotonic() - began < 30
     assert child.stop() < 15
 
