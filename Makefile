@@ -22,8 +22,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/.tools/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
-# Containers often ask for no byte code. Tests start some two hundred servers, and each would compile every
-# module anew, which is a third of what a start costs.
+# Containers often ask for no byte code. Tests start some two hundred programs of ours, and each would compile
+# every module anew, which is a third of what a start costs.
 export PYTHONDONTWRITEBYTECODE :=
 
 # How often the process tests kill the server. CI does it 50 times, `make soak` 500: each takes three seconds.

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from tests.process import nursery
@@ -138,8 +139,11 @@ def fork_server(folder: Path, environment: Mapping[str, str]) -> ForkedServer | 
     """Start a server in a folder, with that environment and no other.
 
     None where the environment has more of its own than settings: libraries read theirs while they are
-    imported, so that a server of another environment must import them itself.
+    imported, so that a server of another environment must import them itself. And None where the kernel
+    gives no descriptors of processes, as some sandboxes' do not.
     """
+    if not _descriptors_of_processes():
+        return None
     with _lock:
         if not _nurseries:
             _nurseries.append(_Nursery(_read_by_imports(environment)))
@@ -147,6 +151,15 @@ def fork_server(folder: Path, environment: Mapping[str, str]) -> ForkedServer | 
         if _read_by_imports(environment) != existing.environment:
             return None
         return existing.order(Order(str(folder), dict(environment)))
+
+
+@cache
+def _descriptors_of_processes() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
 
 
 def _read_by_imports(environment: Mapping[str, str]) -> dict[str, str]:
