@@ -225,7 +225,7 @@ class Engine:
         self._commits.counters[row.collection.id] = row.counters
         self._commits.sides[row.collection.id] = row.side
         self.states[row.collection.id] = state
-        self._housekeeping.note_change((row.collection.id,))
+        self._housekeeping.look_again(row.collection.id)
         return state
 
     def forget(self, state: CollectionState) -> None:
@@ -243,6 +243,8 @@ class Engine:
 
     def _keep_house(self, connection: apsw.Connection) -> bool:
         self._room.look_again(connection)
+        if self._room.full:
+            self._housekeeping.rouse()
         self._awake.rest()
         if self._commits.seq != self._idle_seq:
             self._idle_seq, self._idle_since = self._commits.seq, monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import apsw
 import structlog
@@ -37,13 +37,13 @@ class IndexFollower:
         *,
         tails: TailBounds,
         connection: Callable[[], apsw.Connection | None],
-        changed: Callable[[Iterable[int]], None],
+        changed: Callable[[Mapping[int, Effects]], None],
         failed: Callable[[str], None],
         right_of_way: RightOfWay,
     ) -> None:
         """`tails` says which tails new documents may meet; `failed` takes a failure's reason.
 
-        `changed` is told after each group which collections it changed.
+        `changed` is told after each group what it did to which collection.
         """
         self._states = states
         self._room = room

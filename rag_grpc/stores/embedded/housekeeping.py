@@ -4,13 +4,14 @@ In slices of one short transaction each, so that a write that comes meanwhile wa
 some milliseconds; and for many writes at a time, because each slice waits for the
 disk as long as a write does: who replaces one document after the other would wait
 twice for each. Deleted rows leave free pages in the database file, which later
-writes fill: the file itself does not shrink.
+writes fill: the file itself does not shrink. So a rest ends early where much was
+written, and there is none on a full disk, where deletions are what makes room.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, Final
 
@@ -18,13 +19,16 @@ import apsw
 
 from rag_grpc.stores.embedded.collection_rows import read_dropped
 from rag_grpc.stores.embedded.collection_state import CollectionState
+from rag_grpc.stores.embedded.effects import Effects
 from rag_grpc.stores.embedded.migrations import first_id
 from rag_grpc.stores.embedded.restless import Restless
 from rag_grpc.stores.embedded.shadow_rows import purge, read_shadow
 
 REST_SECONDS: Final = 1.0
 REST_CHANGES: Final = 16
-"""A collection that was cleaned is left alone for so long, or for so many groups of writes."""
+REST_BYTES: Final = 8 * 1024 * 1024
+"""A collection that was cleaned is left alone for so long, or for so many groups of writes, or until so much
+was written, by which the file can have grown though its rows are dead."""
 SLICE_DOCUMENTS = 200
 SLICE_CHUNKS = 2000
 LOG_ROWS = 10_000
@@ -43,36 +47,47 @@ class Housekeeping:
         self._clock = clock
         # In the order in which they end, because all rests are of one length.
         self._rests: dict[int, float] = {}
-        self._changes: Counter[int] = Counter()
+        # Of each collection that was written to, the share of a rest that this took.
+        self._used: dict[int, float] = {}
+        self._cleaned = 0
         self._looked_at: dict[int, int] = {}
         self._dropped: list[int] | None = None
 
     def __call__(self, connection: apsw.Connection) -> bool:
         """Do one slice; return whether there is more to do."""
-        self._end_rests()
+        self._end_rests(self._clock())
         states = [state for state in self._restless.take() if state.collection.id not in self._rests]
+        # In turns: else one that always has something left would keep all the others from theirs.
+        states.sort(key=lambda state: (state.collection.id <= self._cleaned, state.collection.id))
         for place, state in enumerate(states):
             if self._clean(connection, state):
+                self._cleaned = state.collection.id
                 self._restless.note(each.collection.id for each in states[place:])
                 return True
             # Dead rows that a search under way still sees, and words that wait for a commit, stay to be done.
             left_over = self._looked_at.get(state.collection.id) != state.view.seq
-            if self._changes.pop(state.collection.id, 0) or left_over:
+            if self._used.pop(state.collection.id, 0) or left_over:
                 self._rests[state.collection.id] = self._clock() + REST_SECONDS
         return self._purge_dropped(connection)
 
-    def _end_rests(self) -> None:
+    def rouse(self) -> None:
+        """End all rests."""
+        self._end_rests(math.inf)
+
+    def _end_rests(self, now: float) -> None:
+        """Have those looked at next whose rest is over."""
         while self._rests:
             number = next(iter(self._rests))
-            if self._clock() < self._rests[number]:
+            if now < self._rests[number]:
                 return
             self._look_at(number)
 
-    def note_change(self, collections: Iterable[int]) -> None:
-        """Learn that a group of writes changed these."""
-        for number in collections:
-            self._changes[number] += 1
-            if number not in self._rests or self._changes[number] >= REST_CHANGES:
+    def note_change(self, effects: Mapping[int, Effects]) -> None:
+        """Learn what a group of writes did, by collection."""
+        for number, effect in effects.items():
+            used = self._used.get(number, 0) + max(1 / REST_CHANGES, _bytes_written(effect) / REST_BYTES)
+            self._used[number] = used
+            if number not in self._rests or used >= 1:
                 self._look_at(number)
 
     def _look_at(self, collection: int) -> None:
@@ -100,8 +115,9 @@ class Housekeeping:
 
     def note_drop(self, collection: int) -> None:
         """Learn that a collection was dropped."""
-        for kept in (self._looked_at, self._rests, self._changes):
-            kept.pop(collection, None)
+        self._looked_at.pop(collection, None)
+        self._rests.pop(collection, None)
+        self._used.pop(collection, None)
         self._dropped = None
 
     def look_again(self, collection: int) -> None:
@@ -216,3 +232,9 @@ class Housekeeping:
                 connection.execute("DELETE FROM collection WHERE id = ?", (collection,))
                 self._dropped.pop()
         return True
+
+
+def _bytes_written(effects: Effects) -> int:
+    """Estimate what a group added to the database for one collection: texts and vectors."""
+    texts = sum(len(each.document.text) for each in effects.stored)
+    return texts + sum(each.vectors.nbytes for each in effects.born)

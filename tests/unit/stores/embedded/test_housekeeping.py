@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import apsw
 import numpy as np
@@ -26,8 +28,9 @@ from rag_grpc.core.searches import (
     Selected,
 )
 from rag_grpc.stores.embedded import housekeeping
+from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
-from rag_grpc.stores.embedded.housekeeping import REST_CHANGES, REST_SECONDS
+from rag_grpc.stores.embedded.housekeeping import REST_BYTES, REST_CHANGES, REST_SECONDS, Housekeeping
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, prepared, put, select_all, spec
 from tests.unit.stores.embedded.failing_disk import eventually
@@ -132,31 +135,97 @@ async def test_a_dropped_collection_goes_whole_and_the_other_stays(
     assert (tmp_path / "indexes" / str(stays.id)).exists()
 
 
+@dataclass
+class Stopped:
+    """Housekeeping whose clock stands still until it is set."""
+
+    house: Housekeeping
+    now: float = 0.0
+
+    def rests(self, collection: Collection) -> bool:
+        return collection.id in self.house._rests
+
+
+@pytest.fixture
+def stopped(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> Stopped:
+    stopped = Stopped(store._engine._housekeeping)
+    monkeypatch.setattr(stopped.house, "_clock", lambda: stopped.now)
+    return stopped
+
+
+async def resting(store: EmbeddedStore, stopped: Stopped) -> Collection:
+    """A collection with one document that was cleaned, and with two of its dead since."""
+    collection = await store.create_collection(spec(), "")
+    await put(store, collection, prepared("one", (1, 1, 1, 1)))
+    await eventually(lambda: stopped.rests(collection))
+    for number in range(2):
+        await put(store, collection, prepared("one", (1, 1, number, 2)))
+    return collection
+
+
 async def test_it_rests_between_writes_that_follow_each_other(
-    store: EmbeddedStore, count: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    store: EmbeddedStore, count: Callable[..., int], stopped: Stopped
 ) -> None:
     """A slice waits for the disk as long as a write does."""
-    now = 0.0
-    house = store._engine._housekeeping
-    monkeypatch.setattr(house, "_clock", lambda: now)
-    collection = await store.create_collection(spec(), "")
-
-    async def replace(times: int) -> None:
-        for _ in range(times):
-            await put(store, collection, prepared("one", (1, 1, next(versions), 1)))
-
-    versions = itertools.count()
-    await replace(1)
-    await eventually(lambda: collection.id in house._rests)
-    await replace(2)
+    await resting(store, stopped)
     # Longer than the writer waits before it keeps house.
     await asyncio.sleep(1.5)
     assert count("document", "dead IS NOT NULL") == 2
-    await replace(REST_CHANGES)
-    await eventually(lambda: count("document", "dead IS NOT NULL") < REST_CHANGES)
-    await eventually(lambda: collection.id in house._rests)
-    await replace(1)
-    await asyncio.sleep(1.5)
-    assert count("document", "dead IS NOT NULL") > 0
-    now += REST_SECONDS
+    stopped.now += REST_SECONDS
     await eventually(lambda: count("document") == 1)
+
+
+async def test_many_writes_end_a_rest(
+    store: EmbeddedStore, count: Callable[..., int], stopped: Stopped
+) -> None:
+    collection = await resting(store, stopped)
+    for number in range(REST_CHANGES):
+        await put(store, collection, prepared("one", (1, 1, number, 3)))
+    await eventually(lambda: count("document", "dead IS NOT NULL") < REST_CHANGES)
+
+
+async def test_large_writes_end_a_rest(
+    store: EmbeddedStore, count: Callable[..., int], stopped: Stopped
+) -> None:
+    """Each would make the file larger, though what it replaced is dead."""
+    collection = await resting(store, stopped)
+    await put(store, collection, prepared("one", text="x" * REST_BYTES))
+    await eventually(lambda: count("document") == 1)
+
+
+async def test_on_a_full_disk_nothing_rests(
+    store: EmbeddedStore, count: Callable[..., int], stopped: Stopped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await resting(store, stopped)
+    room = store._engine._room
+    monkeypatch.setattr(room, "look_again", lambda _: None)
+    room.full = "nothing is free"
+    await eventually(lambda: count("document") == 1)
+
+
+async def test_a_collection_that_is_dropped_while_it_rests_goes(
+    store: EmbeddedStore, count: Callable[..., int], stopped: Stopped
+) -> None:
+    collection = await resting(store, stopped)
+    await store.delete_collection(collection)
+    await eventually(lambda: count("document") == count("collection") == 0)
+    assert not stopped.house._rests
+    assert not stopped.house._used
+
+
+def test_one_that_always_has_something_left_keeps_nobody_from_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states: Any = {number: SimpleNamespace(collection=SimpleNamespace(id=number)) for number in (1, 2, 3)}
+    cleaned: list[int] = []
+
+    def clean(_: Housekeeping, __: apsw.Connection, state: CollectionState) -> bool:
+        cleaned.append(state.collection.id)
+        return True
+
+    monkeypatch.setattr(Housekeeping, "_clean", clean)
+    house = Housekeeping(states)
+    with apsw.Connection(":memory:") as connection:
+        for _ in range(6):
+            assert house(connection)
+    assert cleaned == [1, 2, 3, 1, 2, 3]
