@@ -115,6 +115,8 @@ class _Nursery:
             for theirs in (out, err, code):
                 os.close(theirs)
         if not answer:
+            for mine in (stdout, stderr, report):
+                os.close(mine)
             raise RuntimeError(f"the nursery has ended: {self.end()}")
         return ForkedServer(int(answer), *process, stdout=stdout, stderr=stderr, report=report)
 
@@ -142,7 +144,7 @@ def fork_server(folder: Path, environment: Mapping[str, str]) -> ForkedServer | 
     imported, so that a server of another environment must import them itself. And None where the kernel
     gives no descriptors of processes, as some sandboxes' do not.
     """
-    if not _descriptors_of_processes():
+    if not can_fork():
         return None
     with _lock:
         if not _nurseries:
@@ -150,14 +152,20 @@ def fork_server(folder: Path, environment: Mapping[str, str]) -> ForkedServer | 
         (existing,) = _nurseries
         if _read_by_imports(environment) != existing.environment:
             return None
-        return existing.order(Order(str(folder), dict(environment)))
+        try:
+            return existing.order(Order(str(folder), dict(environment)))
+        except RuntimeError:
+            # The next server has another.
+            _nurseries.clear()
+            raise
 
 
 @cache
-def _descriptors_of_processes() -> bool:
+def can_fork() -> bool:
+    """Whether the kernel gives descriptors of processes."""
     try:
         os.close(os.pidfd_open(os.getpid()))
-    except OSError:
+    except (AttributeError, OSError):
         return False
     return True
 

@@ -15,10 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.process import forked as forking
 from tests.process.child import Child
-from tests.process.forked import ForkedServer
+from tests.process.forked import ForkedServer, can_fork
 
 Start = Callable[..., Child]
+
+needs_forks = pytest.mark.skipif(not can_fork(), reason="the kernel gives no descriptors of processes")
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +72,7 @@ def gone(process: psutil.Process) -> bool:
         return True
 
 
+@needs_forks
 def test_it_is_to_the_system_what_a_fresh_one_is(start: Start) -> None:
     beside = start(data_dir="beside").ready()
     # After another one, whose descriptors it must not have.
@@ -80,6 +84,7 @@ def test_it_is_to_the_system_what_a_fresh_one_is(start: Start) -> None:
         each.stop()
 
 
+@needs_forks
 def test_it_knows_the_settings_that_it_was_given_and_no_others(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,12 +98,38 @@ def test_it_knows_the_settings_that_it_was_given_and_no_others(
     second.stop()
 
 
+@needs_forks
 def test_an_environment_that_imports_might_read_gets_a_fresh_one(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert forked(start(store="memory"))
     monkeypatch.setenv("MALLOC_ARENA_MAX", "3")
     assert not forked(start(store="memory"))
+
+
+def test_where_nothing_can_be_forked_it_is_started_anew(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forking, "can_fork", lambda: False)
+    child = start(store="memory").ready()
+    assert not forked(child)
+    child.stop()
+
+
+@needs_forks
+def test_where_the_nursery_was_killed_the_next_server_has_another(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forking, "_nurseries", [])
+    start(store="memory").ready().stop()
+    (nursery,) = forking._nurseries
+    nursery._process.kill()
+    nursery._process.wait()
+    with pytest.raises(RuntimeError, match="has ended"):
+        start(store="memory")
+    child = start(store="memory").ready()
+    assert forked(child)
+    child.stop()
 
 
 def test_relative_paths_are_those_of_its_folder(start: Start, tmp_path: Path) -> None:
@@ -124,6 +155,7 @@ def test_its_end_is_told_as_popen_tells_it(start: Start) -> None:
     assert "RAG_STORE" in child.errors()
 
 
+@needs_forks
 def test_all_end_where_the_process_that_started_them_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _LEAVE_ONE_BEHIND, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as starting:

@@ -70,10 +70,12 @@ class Load:
                 for channel, ledger in zip((one, another), self.mixed[2:], strict=True):
                     tasks.create_task(until_refused(call_on(channel, MIXED, ledger)))
                 tasks.create_task(until_refused(sweep_on(one, SWEPT, self.swept[0])))
+                begun = [self.queried]
                 for channel in (one, one, another, another):
                     tasks.create_task(until_refused(self._query_on(channel)))
-                    tasks.create_task(watch_to_the_end(channel))
-                await asyncio.wait_for(self.queried.wait(), GRACE)
+                    begun.append(asyncio.Event())
+                    tasks.create_task(watch_to_the_end(channel, begun[-1]))
+                await asyncio.wait_for(asyncio.gather(*(each.wait() for each in begun)), GRACE)
                 # Somewhere in the midst of what they do.
                 await asyncio.sleep(self.random.uniform(0.0, 0.2))
                 return await asyncio.to_thread(child.stop)
@@ -148,10 +150,14 @@ def reason_of(error: Any) -> str:
     return reason
 
 
-async def watch_to_the_end(channel: grpc.aio.Channel) -> None:
-    """Watch a server's health; the server itself must end it."""
+async def watch_to_the_end(channel: grpc.aio.Channel, begun: asyncio.Event) -> None:
+    """Watch a server's health; the server itself must end it. `begun` is set with the first that is seen."""
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-    assert [each.status async for each in watch] == [SERVING, NOT_SERVING]
+    seen = []
+    async for each in watch:
+        seen.append(each.status)
+        begun.set()
+    assert seen == [SERVING, NOT_SERVING]
     assert await watch.code() is grpc.StatusCode.OK
 
 

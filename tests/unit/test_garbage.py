@@ -23,8 +23,11 @@ def test_the_thresholds_are_raised() -> None:
     assert gc.get_threshold()[0] == YOUNG
 
 
-def test_nothing_is_collected_while_modules_are_imported() -> None:
+def test_nothing_is_collected_where_that_is_asked_for_and_then_as_before() -> None:
     with no_collection():
+        assert not gc.isenabled()
+        with no_collection():
+            pass
         assert not gc.isenabled()
     assert gc.isenabled()
 

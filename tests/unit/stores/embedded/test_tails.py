@@ -15,6 +15,7 @@ from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from rag_grpc.stores.embedded.tails import LEAD, START_VALUES, TailBounds
 from tests.contracts.fakes import JsonCodec, Records, find, prepared, put, spec
+from tests.unit.stores.embedded.failing_disk import eventually
 
 BOUND = 16
 CHUNKS = 100
@@ -56,6 +57,8 @@ async def without_a_graph(path: Path) -> tuple[EmbeddedStore, Collection]:
     await store.open()
     made = await store.create_collection(spec("lettered", dimension=4), "e/1")
     await asyncio.gather(*(put(store, made, prepared(f"d{number}")) for number in range(CHUNKS)))
+    (state,) = store._engine.states.values()
+    await eventually(lambda: state.index.graph is not None)
     await store.close()
     remove_snapshots(path)
     return make(path), made
