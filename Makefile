@@ -172,12 +172,11 @@ $(READY): pyproject.toml clients/python/pyproject.toml tools/build-constraints.t
 	@touch $@
 
 # Apart, so that whoever only looks at the demo does not wait for models' runtimes and frameworks.
-# --no-compile: of their thousands of modules the tests import some hundred, which are compiled then. By name,
-# not by folder, because both are installed, and need not be built again to learn what their extras want.
+# --no-compile: of their thousands of modules the tests import some hundred, which are compiled then.
 $(TEST_READY): $(READY)
 	@echo "Adding what the tests need ..."; \
-	$(PY) -m pip install -q --no-cache-dir --no-compile \
-	    'rag-grpc-client[cli,readers,langchain,llamaindex]' 'rag-grpc[fastembed,openai]' --group test || exit 1
+	$(PY) -m pip install -q --no-cache-dir --no-compile --build-constraint tools/build-constraints.txt \
+	    -e 'clients/python[cli,readers,langchain,llamaindex]' -e '.[fastembed,openai]' --group test || exit 1
 	@touch $@
 
 $(DEV_READY): $(TEST_READY)

@@ -21,7 +21,8 @@ from rag_grpc.stores.embedded.snapshots import GRAPH_FILE, publish, seal
 log = structlog.get_logger(__name__)
 
 LAST_ROWS: Final = 8192
-"""Chunks that are put into a graph before it is saved: as many as wait where ingest was at full speed."""
+"""Chunks that are put into a graph before it is saved: as many as wait where ingest was at full speed. What a
+start left beside the graph may be more, and is left to the next one."""
 
 
 def save_all(states: Iterable[CollectionState], data: DataFolder, parameters: IndexParameters) -> None:
@@ -42,7 +43,7 @@ def save_graph(state: CollectionState, data: DataFolder, parameters: IndexParame
     making = data.index_folder(state.collection.id) / "making-at-stop"
     shutil.rmtree(making, ignore_errors=True)
     try:
-        # The next start has it before it serves, and does not build while it does.
+        # The next start has it, and need not build while it serves.
         state.index.advance(state.view.seq, LAST_ROWS)
         if _is_saved(state):
             return
