@@ -28,6 +28,8 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # How often the process tests kill the server. CI does it 50 times, `make soak` 500: each takes three seconds.
 RAG_KILLS ?= 10
+# The share of their rounds that the longest tests play, see tests/rounds.py. CI plays all.
+RAG_ROUNDS ?= 0.2
 # Test files at a time: most wait for the disk or for a child more than they compute.
 WORKERS ?= 3
 # In the order of folders. xdist's own, files with many tests first, keeps the longest for the end: those with
@@ -59,7 +61,7 @@ serve: $(READY) ## run the server on 127.0.0.1:50051, data in ./rag-data
 
 .PHONY: test
 test: $(TEST_READY) ## run every test but the soak tests
-	@RAG_KILLS=$(RAG_KILLS) $(PY) -m pytest $(SHARED) -m "not soak" $(ARGS)
+	@RAG_KILLS=$(RAG_KILLS) RAG_ROUNDS=$(RAG_ROUNDS) $(PY) -m pytest $(SHARED) -m "not soak" $(ARGS)
 
 # Whether a test needs a quiet machine or is wrong is told apart by trying it once more, alone; its first
 # failure stays in the output.

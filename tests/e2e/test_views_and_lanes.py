@@ -25,11 +25,12 @@ from tests.contracts.embedder_contract import EmbedderContract
 from tests.e2e import versioned_documents as versioned
 from tests.e2e.bare_client import RPCS, Stubs, answer_of, send
 from tests.e2e.sleepy_embedder import SleepyEmbedder
+from tests.rounds import rounds
 
 # ---------------------------------------------------------------------------- views
 
 WHERE = "versions"
-REPLACEMENTS = 10_000
+REPLACEMENTS = rounds(10_000)
 DOCUMENTS = 25
 PAUSE = 0.005
 """Seconds between two reads of a reader: else they take the processor from the writer that they watch."""
@@ -175,14 +176,14 @@ async def test_readers_see_one_version_of_each_document_and_all_of_it(stubs: Stu
     finally:
         versions.over = True
     counts = await asyncio.gather(*reading)
-    assert min(counts) >= 100
+    assert min(counts) >= rounds(100)
     assert set(versions.answered.values()) == {REPLACEMENTS // DOCUMENTS}
     print(dict(zip([each.__name__ for each in readers], counts, strict=True)))  # noqa: T201 # for pytest -s
 
 
 # ---------------------------------------------------------------------------- lanes
 
-ROUNDS = 1000
+ROUNDS = rounds(1000)
 LONG = "word " * 810
 """Long enough to be split in a thread, so that short texts get ahead of it."""
 
@@ -270,7 +271,8 @@ async def test_the_last_of_racing_writes_wins(sleepy: grpc.aio.Channel) -> None:
     assert await stream.read() is grpc.aio.EOF  # type: ignore[attr-defined] # the type stubs lack it
     answer = await stubs.retrieval.Query(retrieval.QueryRequest(query="round", top_k=1000))
     assert {hit.doc_id for hit in answer.results} == {f"document {number}" for number in range(3)}
-    assert all(hit.chunk.text.startswith("round 99") or "word" in hit.chunk.text for hit in answer.results)
+    last = tuple(f"round {round_}, " for round_ in range(ROUNDS - 3, ROUNDS))
+    assert all(hit.chunk.text.startswith(last) or "word" in hit.chunk.text for hit in answer.results)
 
 
 @pytest.mark.slow
@@ -285,7 +287,7 @@ async def test_an_earlier_write_never_survives_an_answered_deletion_of_all(
         request = ingestion.IngestDocumentRequest(document=document)
         return asyncio.create_task(send(sleepy, RPCS["IngestDocument"], request))
 
-    for round_ in range(100):
+    for round_ in range(rounds(100)):
         earlier = [
             write(f"earlier {number}", f"round {round_} write {number} sleep {chance.randrange(1, 60)}")
             for number in range(6)

@@ -1,7 +1,8 @@
 """However calls end, and however their callers do, nothing of them stays.
 
 Two hundred calls of every method are answered, cancelled, overtaken by their deadline, and left behind by
-a client that is killed. The numbers before it are taken after a first, smaller round of the same.
+a client that is killed; fewer where not all rounds are played. The numbers before it are taken after a
+first, smaller round of the same.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from ragapi.v1.ingestion_service_pb2_grpc import IngestionServiceStub
 from ragapi.v1.types_pb2 import Document
 from tests.process.child import Child
 from tests.process.every_call import AT_ONCE, EVERY, KEPT, PASSING, Caller
+from tests.rounds import rounds
 
 ROOT = Path(__file__).parents[2]
-CALLS = 200
+CALLS = rounds(200)
 KILLED = 8
 """Clients that are killed, each with its share of the calls in flight."""
 FEWER = AT_ONCE

@@ -28,8 +28,9 @@ from tests.process.child import Child
 from tests.process.inspection import Inspection
 from tests.process.ledger import Ledger
 from tests.process.writers import MESSAGES_IN_FLIGHT, STORED, call_on, sweep_on
+from tests.rounds import rounds
 
-STOPS = 20
+STOPS = rounds(20)
 GRACE = 10.0
 LOOPS = ("uvloop", "asyncio")
 MIXED, SWEPT = "mixed", "swept"
