@@ -2,7 +2,8 @@
 
 They look for what happens once in hundreds of tries, and take minutes to be as good as sure.
 CI plays every round of every change. `make test`, which somebody waits for, plays a
-fifth (RAG_ROUNDS): enough to see what a change broke, hardly what is rare.
+fifth (RAG_ROUNDS), and what takes long end to end, browsers too, on the default store
+alone: enough to see what a change broke, hardly what is rare.
 """
 
 from __future__ import annotations

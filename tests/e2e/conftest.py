@@ -18,6 +18,24 @@ from ragapi.v1.types_pb2 import Document
 from tests.e2e.bare_client import Stubs
 from tests.e2e.browser import Browser, running_browser
 from tests.e2e.valid_requests import DIMENSION
+from tests.rounds import SHARE
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where not all rounds are played, what takes long is played on the default store alone."""
+    left = [each for each in items if SHARE < 1 and _takes_long(each) and _store_of(each) == "memory"]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [each for each in items if each not in left]
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None or "browser" in getattr(item, "fixturenames", ())
+
+
+def _store_of(item: pytest.Item) -> object:
+    called = getattr(item, "callspec", None)
+    return None if called is None else called.params.get("store_name")
 
 
 @pytest.fixture(params=["memory", "embedded"])

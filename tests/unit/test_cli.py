@@ -11,7 +11,15 @@ from rag_grpc.cli import main
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("RAG_STORE", "RAG_LISTEN", "RAG_GRACE", "RAG_EMBEDDERS", "RAG_KILLS", "RAG_SOAK"):
+    for name in (
+        "RAG_STORE",
+        "RAG_LISTEN",
+        "RAG_GRACE",
+        "RAG_EMBEDDERS",
+        "RAG_KILLS",
+        "RAG_ROUNDS",
+        "RAG_SOAK",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
