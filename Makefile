@@ -60,7 +60,7 @@ serve: $(READY) ## run the server on 127.0.0.1:50051, data in ./rag-data
 ##@ Check it
 
 .PHONY: test
-test: $(TEST_READY) ## run every test but the soak tests
+test: $(TEST_READY) ## run the tests; RAG_ROUNDS=1 plays all rounds on both stores, as CI does
 	@RAG_KILLS=$(RAG_KILLS) RAG_ROUNDS=$(RAG_ROUNDS) $(PY) -m pytest $(SHARED) -m "not soak" $(ARGS)
 
 # Whether a test needs a quiet machine or is wrong is told apart by trying it once more, alone; its first

@@ -85,6 +85,13 @@ def test_ci_says_words_of_the_makefile_alone() -> None:
     }
 
 
+def test_ci_plays_all_rounds_and_make_test_a_share() -> None:
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert re.search(r"^step .* make test-steady .*RAG_ROUNDS=1\b", script, flags=re.MULTILINE)
+    assert "RAG_ROUNDS=1 " in run("make", "--dry-run", "test-steady", "RAG_ROUNDS=1").stdout
+    assert "RAG_ROUNDS=0.2 " in run("make", "--dry-run", "test", RAG_ROUNDS="0.2").stdout
+
+
 def test_the_scripts_are_well_formed() -> None:
     for script in [ROOT / ".ci/run", *sorted((ROOT / "tools").glob("*.sh"))]:
         assert os.access(script, os.X_OK), script
