@@ -13,25 +13,18 @@ zero bytes from the end, an empty slot reads as b"" and no packed place may end 
 
 from __future__ import annotations
 
-import mmap
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
-log = structlog.get_logger(__name__)
+from rag_grpc.stores.embedded.spare_file import SpareFile
 
 SLOT_BYTES = 128
 """An id of 36 letters with offsets takes 50; the rest is for headings and for ids that are paths."""
-LEFT_BYTES = 128 * 1024 * 1024
-"""Of the disk, above what documents need: a few groups of them."""
-PAUSE_SECONDS = 10.0
-"""Between two looks whether a full disk has room."""
 
 
 class PlaceFile:
@@ -39,12 +32,9 @@ class PlaceFile:
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = monotonic) -> None:
         """Name the file, which is made with the first place that is remembered."""
-        self.path = path
-        self._clock = clock
+        self._file = SpareFile(path, clock=clock)
         self._lock = threading.Lock()
         self._places = np.empty(0, f"S{SLOT_BYTES}")
-        self._refused_at = -PAUSE_SECONDS
-        self._closed = False
 
     def known(self, slots: NDArray[np.int64]) -> list[bytes]:
         """Return what is remembered of some slots, b"" for those of which nothing is."""
@@ -72,34 +62,12 @@ class PlaceFile:
                     self._places[slot] = place
 
     def _grown(self, capacity: int, spare_bytes: Callable[[], int]) -> bool:
-        if self._closed or self._clock() - self._refused_at < PAUSE_SECONDS:
-            return False
-        size = capacity * SLOT_BYTES
-        try:
-            if spare_bytes() >= size - self._places.nbytes + LEFT_BYTES:
-                self._places = np.frombuffer(self._mapped(size), self._places.dtype)
-                return True
-        except OSError as error:
-            log.warning("places_not_kept", path=str(self.path), error=str(error))
-        self._refused_at = self._clock()
-        return False
-
-    def _mapped(self, size: int) -> mmap.mmap:
-        """Allocate what is mapped: writing to a hole on a full disk would end the process. Raises OSError."""
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(file, 0, size)
-            return mmap.mmap(file, size)
-        except OSError:
-            # Some file systems keep what they could allocate.
-            os.ftruncate(file, self._places.nbytes)
-            raise
-        finally:
-            os.close(file)
+        mapped = self._file.grown(capacity * SLOT_BYTES, spare_bytes)
+        if mapped is not None:
+            self._places = np.frombuffer(mapped, self._places.dtype)
+        return mapped is not None
 
     def close(self, *, remove: bool) -> None:
         """Let the file go, and `remove` it from the disk. Doing it twice is no error."""
         with self._lock:
-            self._closed = True
-            if remove:
-                self.path.unlink(missing_ok=True)
+            self._file.close(remove=remove)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag_grpc.stores.embedded.place_file import LEFT_BYTES, PAUSE_SECONDS, SLOT_BYTES, PlaceFile
+from rag_grpc.stores.embedded.place_file import SLOT_BYTES, PlaceFile
+from rag_grpc.stores.embedded.spare_file import LEFT_BYTES, PAUSE_SECONDS
 
 
 class Clock:
