@@ -126,6 +126,11 @@ class HitParts:
         """Whether hits say no more than where they are, which never changes."""
         return not (self.text or self.title or self.metadata or self.vectors)
 
+    @property
+    def whole(self) -> bool:
+        """Whether hits say all that they can but their vectors."""
+        return self.text and self.title and self.metadata and not self.vectors
+
 
 ALL_PARTS = HitParts()
 

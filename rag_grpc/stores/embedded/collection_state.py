@@ -140,8 +140,7 @@ class CollectionState:
         with self._lock:
             graph = self.index.view(self.view.seq).graph
             if graph is not self.view.dense.graph:
-                places = None if graph is None else self.index.places
-                self.view = replace(self.view, dense=replace(self.view.dense, graph=graph, places=places))
+                self.view = replace(self.view, dense=self.index.with_graph(self.view.dense, graph))
 
     def commit_words(self) -> None:
         """Have what was written found by its words too. Any thread."""

@@ -14,7 +14,8 @@ seq in use, and deaths wait in the deque until it has passed them.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ import numpy as np
 from rag_grpc.core.models import Collection
 from rag_grpc.stores.embedded.dense_search import DenseView, comparable
 from rag_grpc.stores.embedded.graph import Graph
+from rag_grpc.stores.embedded.hit_file import HitFile
 from rag_grpc.stores.embedded.place_file import PlaceFile
 from rag_grpc.stores.embedded.vector_file import ALIVE, FIRST_CAPACITY, Ids, Rows, VectorFile
 
@@ -60,6 +62,14 @@ class Died:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Chunks of one content that got another version, of title or metadata."""
+
+    first_chunk: int
+    count: int
+
+
 class DenseIndex:
     """A vector file with its graph. See the module for which thread may call what."""
 
@@ -76,6 +86,7 @@ class DenseIndex:
         self.parameters = parameters
         self.vectors = VectorFile(path, collection.dimension, capacity=capacity)
         self.places = PlaceFile(path.with_suffix(".places"))
+        self.hits = HitFile(path.with_suffix(".hits"))
         self.graph: Graph | None = None
         self._deaths: deque[Died] = deque()
         self._marked_seq = 0
@@ -103,6 +114,16 @@ class DenseIndex:
             self.vectors.kill(each.first_chunk, each.count, each.seq)
             self._deaths.append(each)
 
+    def forget_hits(self, described: Iterable[Described]) -> None:
+        """Forget what hits of these contents said; called before the view that shows their new versions."""
+        slots = self.vectors.slots
+        spans = []
+        for each in described:
+            begin = int(np.searchsorted(slots.ids[: slots.length], each.first_chunk))
+            spans.append((begin, begin + each.count))
+        if spans:
+            self.hits.forget(spans)
+
     def load(self, ids: Ids, contents: Ids, vectors: Rows) -> None:
         """Append chunks as they come from the database at a start."""
         self.vectors.append(ids, contents, comparable(vectors, self.collection.metric))
@@ -111,8 +132,14 @@ class DenseIndex:
         """Return what a search at `seq` sees; a graph that knows less than half is no help yet."""
         slots = self.vectors.slots
         graph = self.graph if self.graph is not None and self.graph.covered * 2 >= slots.length else None
-        # A collection that is compared exactly, as many are, is worth no file more.
-        return DenseView(slots, seq, self.collection.metric, graph, None if graph is None else self.places)
+        return self.with_graph(DenseView(slots, seq, self.collection.metric, None), graph)
+
+    def with_graph(self, view: DenseView, graph: Graph | None) -> DenseView:
+        """Return a view of this index with that graph, and with what is remembered of hits."""
+        if graph is None:
+            # A collection that is compared exactly, as many are, is worth no file more.
+            return replace(view, graph=None, places=None, hits=None)
+        return replace(view, graph=graph, places=self.places, hits=self.hits)
 
     # -- index thread
 
@@ -247,3 +274,4 @@ class DenseIndex:
         """Let the files go; views that are still held stay readable."""
         self.vectors.close(remove=remove)
         self.places.close(remove=remove)
+        self.hits.close(remove=remove)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rag_grpc.core.models import Metric
 from rag_grpc.core.searches import Candidates, SearchStrategy
 from rag_grpc.stores.embedded.graph import Graph, Table, scores_of
+from rag_grpc.stores.embedded.hit_file import HitFile
 from rag_grpc.stores.embedded.place_file import PlaceFile
 from rag_grpc.stores.embedded.processors import ALONE, Processors
 from rag_grpc.stores.embedded.vector_file import Ids, Rows, Slots
@@ -37,7 +38,8 @@ Scores = NDArray[np.float32]
 class DenseView:
     """What a search sees of a collection's vectors: the slots below `slots.length` that live at `seq`.
 
-    `places` is what is remembered of where their chunks stand, None where it is not worth a file.
+    `places` is what is remembered of where their chunks stand, and `hits` of all that hits say; None where
+    that is not worth a file.
     """
 
     slots: Slots
@@ -45,6 +47,7 @@ class DenseView:
     metric: Metric
     graph: Graph | None
     places: PlaceFile | None = None
+    hits: HitFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rag_grpc.core.models import MetadataDict, PreparedDocument
-from rag_grpc.stores.embedded.dense_index import Born, Died
+from rag_grpc.stores.embedded.dense_index import Born, Described, Died
 
 
 class Counters(NamedTuple):
@@ -47,12 +47,13 @@ class Stored(NamedTuple):
 class Effects:
     """What a transaction did to one collection.
 
-    `born` and `died` say it chunk by chunk; `stored` and `buried` (keys) content by content.
+    `born`, `died` and `described` say it chunk by chunk; `stored` and `buried` (keys) content by content.
     """
 
     counters: Counters
     born: list[Born] = field(default_factory=list)
     died: list[Died] = field(default_factory=list)
+    described: list[Described] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
     buried: list[int] = field(default_factory=list)
     versions: list[Version] = field(default_factory=list)

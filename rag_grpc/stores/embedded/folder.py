@@ -5,6 +5,7 @@
     <folder>/indexes/<collection id>/   copies, each of which can be deleted at any time
         vectors-<n>.f32                 every vector, flat, memory-mapped; made anew at each start
         vectors-<n>.places              where hits stand, as far as it is known; likewise
+        vectors-<n>.hits (-heads)       hits as they were sent, the latest of them; likewise
         snapshot-<seq>/                 the graph as it was at that seq
         making-*/                       a snapshot that is not finished
         lexical-<n>/                    the index of words; the newest that is whole

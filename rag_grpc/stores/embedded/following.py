@@ -108,6 +108,7 @@ def _publish(state: CollectionState, effect: Effects, seq: int) -> None:
     if state.fault:
         return
     try:
+        state.index.forget_hits(effect.described)
         state.index.apply(effect.born, effect.died)
         state.filters.apply(effect.versions, effect.died)
         if state.filters.wants_compaction:

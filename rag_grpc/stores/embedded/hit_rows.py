@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import numpy as np
@@ -35,6 +35,13 @@ MOST_CHARACTERS = 32 * 1024 * 1024
 """Of JSON, in which metadata and vectors have two digits a byte, read for searches that are answered
 together, or else for one: eight times what a response may have, since a caller may want few of the metadata's
 keys."""
+
+
+class PackedRow(NamedTuple):
+    """A hit as the edge sends it, and the revision of its document, which may be newer than what it shows."""
+
+    packed: bytes
+    revision: int
 
 
 def vector_of(packed: bytes) -> Vector:
@@ -87,7 +94,7 @@ def read_places(reader: apsw.Connection, chunks: NDArray[np.int64]) -> dict[int,
 
 def read_packed(
     reader: apsw.Connection, chunks: NDArray[np.int64], seq: int, parts: HitParts, codec: HitCodec
-) -> dict[int, bytes] | None:
+) -> dict[int, PackedRow] | None:
     """Read what hits say of chunks as of `seq`, packed, where there are rows; `parts` are without vectors.
 
     None where that is more than fits any answer.
@@ -95,14 +102,14 @@ def read_packed(
     rows = _rows(reader, chunks, _hits_statement(parts, ""), ROWS_AT_ONCE) if len(chunks) else []
     if rows is None:
         return None
-    packed: dict[int, bytes] = {}
+    packed: dict[int, PackedRow] = {}
     for id_, doc_id, ordinal, start, end, headings, text, _, key, revision, title, metadata in rows:
         if revision > seq:
             title, metadata = _past(reader, key, seq, parts)  # noqa: PLW2901
         elif metadata is not None:
             metadata = bytes.fromhex(metadata)  # noqa: PLW2901
         chunk = _tuple(Chunk, (ordinal, text, start, end, headings_of(headings) if headings else (), None))
-        packed[id_] = codec.pack(doc_id, chunk, title, metadata)
+        packed[id_] = _tuple(PackedRow, (codec.pack(doc_id, chunk, title, metadata), revision))
     return packed
 
 

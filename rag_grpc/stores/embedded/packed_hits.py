@@ -64,7 +64,7 @@ class HitPacker:
             return None
         chunks = np.concatenate([chunks for chunks, _, _ in cuts])
         if not parts.places_alone:
-            return self._whole(reader, view.seq, cuts, chunks, parts)
+            return self._whole(reader, view, cuts, chunks, parts)
         if view.places is None:
             return None
         slots = view.slots.slots_of(chunks)
@@ -80,18 +80,32 @@ class HitPacker:
     def _whole(
         self,
         reader: apsw.Connection,
-        seq: int,
+        view: DenseView,
         cuts: Sequence[Cut],
         chunks: NDArray[np.int64],
         parts: HitParts,
     ) -> list[Found] | None:
-        """Make hits with texts, titles or metadata as of `seq`."""
-        packed = read_packed(reader, np.unique(chunks), seq, parts, self._codec)
-        if packed is None:
+        """Make hits with texts, titles or metadata as of the view."""
+        kept = view.hits if parts.whole else None
+        if kept is None:
+            slots, moment, hits = chunks, 0, [b""] * len(chunks)
+        else:
+            slots = view.slots.slots_of(chunks)
+            moment, hits = kept.moment, kept.known(slots, view.seq)
+        gaps = [number for number, hit in enumerate(hits) if not hit]
+        if not gaps:
+            return self._made(cuts, hits, frozenset())
+        wanted = chunks[gaps]
+        rows = read_packed(reader, np.unique(wanted), view.seq, parts, self._codec)
+        if rows is None:
             return None
-        wanted = chunks.tolist()
-        found = [packed.get(chunk, b"") for chunk in wanted]
-        return self._made(cuts, found, frozenset(wanted) - packed.keys())
+        for number, chunk in zip(gaps, wanted.tolist(), strict=True):
+            hits[number] = rows[chunk].packed if chunk in rows else b""
+        if kept is not None:
+            by_slot = zip(slots[gaps].tolist(), wanted.tolist(), strict=True)
+            fresh = {slot: rows[chunk] for slot, chunk in by_slot if chunk in rows}
+            kept.remember(fresh, len(view.slots.ids), self._spare_bytes, view.seq, moment=moment)
+        return self._made(cuts, hits, frozenset(wanted.tolist()) - rows.keys())
 
     def _made(self, cuts: Sequence[Cut], places: list[bytes], lost: frozenset[int]) -> list[Found]:
         hits: list[Found] = []

@@ -41,7 +41,7 @@ from rag_grpc.core.models import (
     Write,
 )
 from rag_grpc.core.ports import MetadataCodec
-from rag_grpc.stores.embedded.dense_index import Born, Died
+from rag_grpc.stores.embedded.dense_index import Born, Described, Died
 from rag_grpc.stores.embedded.effects import Counters, Effects, Stored, Version
 from rag_grpc.stores.embedded.migrations import first_id
 from rag_grpc.stores.embedded.new_rows import NewContent, NewRows
@@ -272,7 +272,9 @@ class Transaction:
             (metadata, hashed, self.seq, now, stored.key),
         )
         self._log(collection, "described", stored.key, stored.first_chunk, stored.version.chunk_count)
-        self._effects(collection).versions.append(stored.described(metadata, now))
+        effects = self._effects(collection)
+        effects.versions.append(stored.described(metadata, now))
+        effects.described.append(Described(stored.first_chunk, stored.version.chunk_count))
 
     def _log(self, collection: int, op: str, content: int, first_chunk: int, count: int) -> None:
         self._connection.execute(

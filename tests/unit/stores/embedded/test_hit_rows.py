@@ -101,7 +101,8 @@ def test_packed_hits_are_of_the_view_s_version(tmp_path: Path) -> None:
         packed = read_packed(reader, chunks, seq, parts, codec)
         assert packed is not None
         assert packed.keys() == {7}
-        return codec.unpack(packed[7])
+        assert packed[7].revision == 9
+        return codec.unpack(packed[7].packed)
 
     chunk = Chunk(2, "text", 3, 9, ("Top",))
     assert read(9, ALL_PARTS) == ("d", chunk, "now", b"\x01now")

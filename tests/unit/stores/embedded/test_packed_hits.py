@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -12,15 +13,16 @@ import pytest
 
 from rag_grpc.core.errors import StorageFault
 from rag_grpc.core.models import Metric
-from rag_grpc.core.searches import Candidates, PackedHits, Select
+from rag_grpc.core.searches import Candidates, HitParts, PackedHits, Select
 from rag_grpc.core.selection import DenseSelection
 from rag_grpc.stores.embedded import hit_rows
 from rag_grpc.stores.embedded.database import open_reader, open_writer
 from rag_grpc.stores.embedded.dense_search import DenseView
+from rag_grpc.stores.embedded.hit_file import HitFile
 from rag_grpc.stores.embedded.packed_hits import Found, HitPacker, wants_packed
 from rag_grpc.stores.embedded.place_file import SLOT_BYTES, PlaceFile
 from rag_grpc.stores.embedded.vector_file import Slots
-from tests.contracts.fakes import ONLY_PLACES, JsonHits, for_nearest, select_all
+from tests.contracts.fakes import ONLY_PLACES, PACKED, JsonHits, for_nearest, select_all
 from tests.contracts.store_state import NOWHERE
 
 IDS = np.arange(10, 60, 10)
@@ -45,17 +47,23 @@ def view(tmp_path: Path) -> Iterator[DenseView]:
     rows = np.zeros((len(IDS), 4), np.float32)
     slots = Slots(rows, IDS, IDS, np.full(len(IDS), 1 << 60), len(IDS))
     file = PlaceFile(tmp_path / "places")
-    yield DenseView(slots, 1, Metric.COSINE, None, file)
+    whole = HitFile(tmp_path / "hits")
+    yield DenseView(slots, 1, Metric.COSINE, None, file, whole)
     file.close(remove=True)
+    whole.close(remove=True)
 
 
 PACKER = HitPacker(JsonHits(), lambda: 1 << 40)
 
 
 def hits_of(
-    reader: apsw.Connection, view: DenseView, selects: list[Select], candidates: list[Candidates]
+    reader: apsw.Connection,
+    view: DenseView,
+    selects: list[Select],
+    candidates: list[Candidates],
+    parts: HitParts = ONLY_PLACES,
 ) -> list[Found]:
-    hits = PACKER.hits(reader, view, selects, candidates, ONLY_PLACES)
+    hits = PACKER.hits(reader, view, selects, candidates, parts)
     assert hits is not None
     return hits
 
@@ -115,6 +123,57 @@ def test_rows_too_long_to_be_read_at_once_are_left_to_others(
 def test_a_collection_without_a_graph_is_left_to_others(reader: apsw.Connection, view: DenseView) -> None:
     bare = DenseView(view.slots, view.seq, view.metric, None)
     assert PACKER.hits(reader, bare, asked(1), [found(10, 20)], ONLY_PLACES) is None
+
+
+def metadata_of(hits: object) -> list[bytes | None]:
+    assert isinstance(hits, PackedHits), hits
+    return [hit.packed_metadata for hit in hits]
+
+
+def test_whole_hits_are_read_once(reader: apsw.Connection, view: DenseView) -> None:
+    first, second = hits_of(reader, view, asked(2), [found(10, 30), found(30, LONG)], PACKED)
+    assert isinstance(first, PackedHits)
+    assert [(hit.doc_id, hit.chunk.text, hit.packed_metadata) for hit in first] == [
+        ("d10", "text", b"m"),
+        ("d30", "text", b"m"),
+    ]
+    reader.execute("PRAGMA query_only = 0; DELETE FROM chunk")
+    again = hits_of(reader, view, asked(2), [found(LONG, 10), found()], PACKED)
+    assert [ids_of(hits) for hits in again] == [[f"d{LONG}", "d10"], []]
+    assert ids_of(second) == ["d30", f"d{LONG}"]
+    (lost,) = hits_of(reader, view, asked(1), [found(10, 20)], PACKED)
+    assert isinstance(lost, StorageFault)
+
+
+@pytest.mark.parametrize("part", ["text", "title", "metadata"])
+def test_hits_that_are_not_whole_are_neither_kept_nor_taken_for_whole(
+    reader: apsw.Connection, view: DenseView, part: str
+) -> None:
+    parts = replace(PACKED, **{part: False})
+    for _ in range(2):
+        (hits,) = hits_of(reader, view, asked(1), [found(10)], parts)
+        assert isinstance(hits, PackedHits)
+        assert (hits[0].chunk.text == "") == (part == "text")
+    assert view.hits is not None
+    assert view.hits.known(np.array([0]), view.seq) == [b""]
+    (whole,) = hits_of(reader, view, asked(1), [found(10)], PACKED)
+    assert metadata_of(whole) == [b"m"]
+
+
+def test_a_document_with_a_newer_version_is_read_for_each_view(
+    reader: apsw.Connection, view: DenseView
+) -> None:
+    hits_of(reader, view, asked(1), [found(10)], PACKED)
+    reader.execute(
+        "PRAGMA query_only = 0; INSERT INTO document_past VALUES (10, 1, 1, 5, 'then', x'02');"
+        "UPDATE document SET metadata = x'03', revision = 5 WHERE key = 10"
+    )
+    assert view.hits is not None
+    view.hits.forget([(0, 1)])
+    later = replace(view, seq=5)
+    for _ in range(2):
+        (old,), (new,) = (hits_of(reader, each, asked(1), [found(10)], PACKED) for each in (view, later))
+        assert (metadata_of(old), metadata_of(new)) == ([b"\x02"], [b"\x03"])
 
 
 def test_only_nearness_and_places_are_asked_for() -> None:
