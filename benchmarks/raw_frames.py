@@ -3,8 +3,10 @@
 A gRPC client in Python costs about as much a call as the server's own gRPC layer; on
 two shared cores it would halve what it measures. Here each request is a constant
 HEADERS frame (RFC 9113; HPACK literals without indexing, RFC 7541 section 6.2.2) and
-a DATA frame that was put together before the clock started. Of what comes back only
-frame headers are looked at; messages are kept and checked afterwards.
+a DATA frame: one for each message, since gRPC's servers take frames of up to 4 MiB
+(SETTINGS_MAX_FRAME_SIZE). Of what comes back only frame headers are looked at; messages
+are kept and checked afterwards. For a batch of 64 queries it takes 5 to 12 µs of processor time
+a query, where gRPC's client takes 17 to 32.
 """
 
 from __future__ import annotations

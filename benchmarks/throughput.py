@@ -15,10 +15,11 @@ import grpc
 import hnswlib
 import numpy as np
 from google.protobuf import struct_pb2
+from numpy.typing import NDArray
 
 from benchmarks import raw_frames
 from benchmarks.child_server import Addresses, child_server
-from benchmarks.load import in_another_process, stream, unary
+from benchmarks.load import in_another_process, stream
 from benchmarks.vectors import Rows, Vectors, clustered, recall
 from ragapi.v1 import (
     collection_service_pb2,
@@ -29,7 +30,7 @@ from ragapi.v1 import (
 )
 
 M, EF_CONSTRUCTION, EF, K = 16, 100, 100, 10
-ROUNDS = 5
+ROUNDS = 7
 MESSAGE_DOCUMENTS = 200
 IN_FLIGHT = 32
 BATCH = 64
@@ -134,27 +135,39 @@ def _queries(server: Addresses, index: hnswlib.Index, vectors: Vectors, rates: R
     batches = {"batch_query": requests.bare, "batch_query_with_text": requests.full}
     for _ in range(ROUNDS):
         _alone(server, index, vectors, requests, rates)
-        for threads, into in ((1, rates.knn_one_thread), (os.cpu_count(), rates.knn_all_threads)):
-            began = time.perf_counter()
-            _, distances = index.knn_query(vectors.queries, k=K, num_threads=threads)
-            into.append(len(vectors.queries) / (time.perf_counter() - began))
+        distances = _bare(index, vectors, rates)
         seconds, _, responses = in_another_process(
             raw_frames.unary, server.grpc, SERVICE + "Query", single, IN_FLIGHT
         )
         rates.query.append(len(single) / seconds)
+        _bare(index, vectors, rates)
         seconds, _, _ = in_another_process(raw_frames.unary, server.grpc, PING, EMPTY, IN_FLIGHT)
         rates.empty_call.append(len(EMPTY) / seconds)
         for name, sent in batches.items():
             seconds, _, _ = in_another_process(
-                unary, server.grpc, SERVICE + "BatchQuery", sent, BATCHES_IN_FLIGHT
+                raw_frames.unary, server.grpc, SERVICE + "BatchQuery", sent, BATCHES_IN_FLIGHT
             )
             getattr(rates, name).append(len(sent) * BATCH / seconds)
+            _bare(index, vectors, rates)
     rates.recalls["hnswlib"] = recall(1 - distances, vectors.truth)
     answers = [
         retrieval_service_pb2.QueryResponse.FromString(each) for each in responses[: len(vectors.queries)]
     ]
     scores = np.array([[hit.score for hit in answer.results] for answer in answers], dtype=np.float32)
     rates.recalls["service"] = recall(scores, vectors.truth)
+
+
+def _bare(index: hnswlib.Index, vectors: Vectors, rates: Rates) -> NDArray[np.float32]:
+    """Ask the index alone, in one thread and in all; return the distances, shape (queries, K).
+
+    Several times a round: it takes a third of a second, and the speed of a shared machine changes meanwhile.
+    """
+    for threads, into in ((1, rates.knn_one_thread), (os.cpu_count(), rates.knn_all_threads)):
+        began = time.perf_counter()
+        _, distances = index.knn_query(vectors.queries, k=K, num_threads=threads)
+        into.append(len(vectors.queries) / (time.perf_counter() - began))
+    found: NDArray[np.float32] = distances
+    return found
 
 
 def settled(server: Addresses) -> None:
