@@ -64,7 +64,7 @@ class Died:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """Chunks of one content that got another version, of title or metadata."""
+    """Chunks of one content that got another version: other metadata."""
 
     first_chunk: int
     count: int

@@ -7,10 +7,10 @@ more than `MOST_BYTES`. Like `place_file` it is a memory and no index: it begins
 each vector file, and what it lacks is read from the database as ever. It lies on the disk so
 that its pages are the kernel's to drop; one that was dropped is read while the GIL is held.
 
-Title and metadata change while the chunk stays, so a hit is kept with the revision of its
-document, for the views that are no older, and is forgotten before a view is published in which the
-document has another one. Whoever read a row before that and comes with it afterwards is told by
-the *moment*, which passes each time that something is forgotten.
+Metadata change while the chunk stays, so a hit is kept with the revision of its document, for
+the views that are no older, and is forgotten before a view is published in which the document has
+another one. Whoever read a row before that and comes with it afterwards is told by the *moment*,
+which passes each time that something is forgotten.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class HitFile:
         self._ring_file = SpareFile(path, clock=clock)
         self._heads_file = SpareFile(path.with_name(f"{path.name}-heads"), clock=clock)
         self._most = most_bytes
-        self._largest = min(LARGEST_HIT, most_bytes)
+        # Files grow under a lock of their own: the writer thread, which forgets, must not wait for the disk.
+        self._growing = threading.Lock()
         self._lock = threading.Lock()
         self._heads = np.empty(0, _HEAD)
         self._ring: mmap.mmap | None = None
@@ -61,7 +62,10 @@ class HitFile:
         return self._moment
 
     def known(self, slots: NDArray[np.int64], seq: int) -> list[bytes]:
-        """Return the hits of some slots as of `seq`, b"" for those of which nothing is remembered."""
+        """Return the hits of some slots as of `seq`, b"" for those of which nothing is remembered.
+
+        The slots differ, so that all of them together take no more than the ring.
+        """
         with self._lock:
             ring, heads = self._ring, self._heads
             if ring is None or not len(slots):
@@ -87,19 +91,25 @@ class HitFile:
         None is kept where something was forgotten since `moment`, since it may be one of them; nor one whose
         document has changed since `seq`.
         """
+        with self._growing:
+            self._grow(capacity, sum(len(packed) for packed, _ in hits.values()), spare_bytes)
         with self._lock:
-            if moment != self._moment or not self._has_heads(capacity, spare_bytes):
+            if moment != self._moment or len(self._heads) < capacity:
                 return
             for slot, (packed, revision) in hits.items():
-                if revision > seq or len(packed) > self._largest:
-                    continue
-                ring = self._ring_for(len(packed), spare_bytes)
-                if ring is None:
-                    return
-                begin = self._written % self._most
-                ring[begin : begin + len(packed)] = packed
-                self._heads[slot] = (self._written, len(packed), revision)
-                self._written += len(packed)
+                if revision <= seq and len(packed) <= min(LARGEST_HIT, self._most):
+                    self._keep(slot, packed, revision)
+
+    def _keep(self, slot: int, packed: bytes, revision: int) -> None:
+        begin, end = self._written % self._most, self._written % self._most + len(packed)
+        if end > self._most:
+            # No hit lies across the end.
+            self._written += self._most - begin
+            begin, end = 0, len(packed)
+        if self._ring is not None and end <= len(self._ring):
+            self._ring[begin:end] = packed
+            self._heads[slot] = (self._written, len(packed), revision)
+            self._written += len(packed)
 
     def forget(self, spans: Iterable[tuple[int, int]]) -> None:
         """Remember nothing of these slots, from one to before another: their documents have new versions."""
@@ -108,30 +118,27 @@ class HitFile:
             for begin, end in spans:
                 self._heads["size"][begin:end] = 0
 
-    def _has_heads(self, capacity: int, spare_bytes: Callable[[], int]) -> bool:
-        if len(self._heads) >= capacity:
-            return True
-        mapped = self._heads_file.grown(capacity * _HEAD.itemsize, spare_bytes)
-        if mapped is not None:
-            self._heads = np.frombuffer(mapped, _HEAD)
-        return mapped is not None
-
-    def _ring_for(self, size: int, spare_bytes: Callable[[], int]) -> mmap.mmap | None:
-        """Return the ring with `size` bytes to overwrite from what is written on, None where it cannot be."""
-        left = self._most - self._written % self._most
-        if size > left:
-            # No hit lies across the end.
-            self._written += left
-        while self._ring is None or self._written % self._most + size > len(self._ring):
-            larger = min(self._most, max(FIRST_BYTES, 2 * self._ring_file.size))
-            mapped = self._ring_file.grown(larger, spare_bytes)
+    def _grow(self, capacity: int, size: int, spare_bytes: Callable[[], int]) -> None:
+        """Have heads for `capacity` slots, and a ring with `size` bytes more, as far as may be."""
+        if len(self._heads) < capacity:
+            mapped = self._heads_file.grown(capacity * _HEAD.itemsize, spare_bytes)
             if mapped is None:
-                return None
-            self._ring = mapped
-        return self._ring
+                return
+            with self._lock:
+                self._heads = np.frombuffer(mapped, _HEAD)
+        while (have := self._ring_file.size) < min(self._most, self._written + size):
+            mapped = self._ring_file.grown(min(self._most, max(FIRST_BYTES, 2 * have)), spare_bytes)
+            with self._lock:
+                if mapped is not None:
+                    self._ring = mapped
+                elif have:
+                    # What there is becomes the ring, for good: places are counted by its length.
+                    self._most = have
+                else:
+                    return
 
     def close(self, *, remove: bool) -> None:
         """Let the files go, and `remove` them from the disk. Doing it twice is no error."""
-        with self._lock:
+        with self._growing:
             self._ring_file.close(remove=remove)
             self._heads_file.close(remove=remove)

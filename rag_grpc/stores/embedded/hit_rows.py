@@ -93,13 +93,20 @@ def read_places(reader: apsw.Connection, chunks: NDArray[np.int64]) -> dict[int,
 
 
 def read_packed(
-    reader: apsw.Connection, chunks: NDArray[np.int64], seq: int, parts: HitParts, codec: HitCodec
+    reader: apsw.Connection,
+    chunks: NDArray[np.int64],
+    seq: int,
+    parts: HitParts,
+    codec: HitCodec,
+    *,
+    held: int = 0,
 ) -> dict[int, PackedRow] | None:
     """Read what hits say of chunks as of `seq`, packed, where there are rows; `parts` are without vectors.
 
-    None where that is more than fits any answer.
+    None where that is more than fits any answer, with `held` bytes of other hits for the same searches.
     """
-    rows = _rows(reader, chunks, _hits_statement(parts, ""), ROWS_AT_ONCE) if len(chunks) else []
+    statement = _hits_statement(parts, "")
+    rows = _rows(reader, chunks, statement, ROWS_AT_ONCE, held=held) if len(chunks) else []
     if rows is None:
         return None
     packed: dict[int, PackedRow] = {}
@@ -144,11 +151,11 @@ def read_hits(
 
 
 def _rows(
-    reader: apsw.Connection, ids: NDArray[np.int64], statement: str, at_once: int
+    reader: apsw.Connection, ids: NDArray[np.int64], statement: str, at_once: int, *, held: int = 0
 ) -> list[list[Any]] | None:
-    """Read rows, `at_once` at a time; None where they grow too large."""
+    """Read rows, `at_once` at a time; None where they, and `held` bytes, grow too large."""
     rows: list[list[Any]] = []
-    room = MOST_CHARACTERS
+    room = MOST_CHARACTERS - held
     for begin in range(0, len(ids), at_once):
         try:
             found: Any = reader.execute(statement, (apsw.carray(ids[begin : begin + at_once]),)).get

@@ -1,4 +1,4 @@
-"""Hits as the edge sends them: from what is remembered of places, else from their rows.
+"""Hits as the edge sends them: from what is remembered of them or of their places, else from their rows.
 
 Packed where they are read, a hit is one object until it is sent, and not a dozen that another
 thread takes apart again.
@@ -18,7 +18,13 @@ from rag_grpc.core.ports import HitCodec
 from rag_grpc.core.searches import Candidates, HitParts, PackedHits, Search, Select
 from rag_grpc.core.selection import DenseSelection
 from rag_grpc.stores.embedded.dense_search import DenseView
-from rag_grpc.stores.embedded.hit_rows import missing, read_packed, read_places
+from rag_grpc.stores.embedded.hit_rows import (
+    FEW_ROWS,
+    MOST_CHARACTERS,
+    missing,
+    read_packed,
+    read_places,
+)
 
 Found: TypeAlias = PackedHits | StorageFault
 Cut: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], int]
@@ -36,7 +42,7 @@ def wants_packed(search: Search) -> bool:
 
 
 class HitPacker:
-    """Gives packed hits, and remembers what it had to read of places."""
+    """Gives packed hits, and remembers what it had to read."""
 
     def __init__(self, codec: HitCodec, spare_bytes: Callable[[], int]) -> None:
         """`spare_bytes` says how much of the disk may be taken for what can be done without."""
@@ -85,36 +91,41 @@ class HitPacker:
         chunks: NDArray[np.int64],
         parts: HitParts,
     ) -> list[Found] | None:
-        """Make hits with texts, titles or metadata as of the view."""
+        """Make hits with texts, titles or metadata as of the view; chunks that several found, once."""
+        distinct, numbers = np.unique(chunks, return_inverse=True)
         kept = view.hits if parts.whole else None
         if kept is None:
-            slots, moment, hits = chunks, 0, [b""] * len(chunks)
+            slots, moment, hits = distinct, 0, [b""] * len(distinct)
         else:
-            slots = view.slots.slots_of(chunks)
+            slots = view.slots.slots_of(distinct)
             moment, hits = kept.moment, kept.known(slots, view.seq)
-        gaps = [number for number, hit in enumerate(hits) if not hit]
-        if not gaps:
-            return self._made(cuts, hits, frozenset())
-        wanted = chunks[gaps]
-        rows = read_packed(reader, np.unique(wanted), view.seq, parts, self._codec)
-        if rows is None:
+        lost: frozenset[int] = frozenset()
+        held = sum(map(len, hits))
+        if held > MOST_CHARACTERS and len(distinct) > FEW_ROWS:
             return None
-        for number, chunk in zip(gaps, wanted.tolist(), strict=True):
-            hits[number] = rows[chunk].packed if chunk in rows else b""
-        if kept is not None:
-            by_slot = zip(slots[gaps].tolist(), wanted.tolist(), strict=True)
-            fresh = {slot: rows[chunk] for slot, chunk in by_slot if chunk in rows}
-            kept.remember(fresh, len(view.slots.ids), self._spare_bytes, view.seq, moment=moment)
-        return self._made(cuts, hits, frozenset(wanted.tolist()) - rows.keys())
+        gaps = [number for number, hit in enumerate(hits) if not hit]
+        if gaps:
+            rows = read_packed(reader, distinct[gaps], view.seq, parts, self._codec, held=held)
+            if rows is None:
+                return None
+            wanted = distinct[gaps].tolist()
+            for number, chunk in zip(gaps, wanted, strict=True):
+                hits[number] = rows[chunk].packed if chunk in rows else b""
+            if kept is not None:
+                by_slot = zip(slots[gaps].tolist(), wanted, strict=True)
+                fresh = {slot: rows[chunk] for slot, chunk in by_slot if chunk in rows}
+                kept.remember(fresh, len(view.slots.ids), self._spare_bytes, view.seq, moment=moment)
+            lost = frozenset(wanted) - rows.keys()
+        return self._made(cuts, [hits[number] for number in numbers.tolist()], lost)
 
-    def _made(self, cuts: Sequence[Cut], places: list[bytes], lost: frozenset[int]) -> list[Found]:
+    def _made(self, cuts: Sequence[Cut], packed: list[bytes], lost: frozenset[int]) -> list[Found]:
         hits: list[Found] = []
         begin = 0
         for chunks, scores, first_rank in cuts:
             end = begin + len(chunks)
             fault = next((chunk for chunk in chunks.tolist() if chunk in lost), None) if lost else None
             if fault is None:
-                hits.append(PackedHits(places[begin:end], scores, first_rank, self._codec.unpack))
+                hits.append(PackedHits(packed[begin:end], scores, first_rank, self._codec.unpack))
             else:
                 hits.append(missing(fault))
             begin = end

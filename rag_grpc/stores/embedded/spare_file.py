@@ -1,12 +1,15 @@
 """A memory-mapped file that takes of the disk what documents leave, and can be done without.
 
 Space is allocated before it is mapped: writing to a hole of a mapped file on a full disk
-would kill the process with SIGBUS. Where the disk has no room to spare, or fails, the file stays
-as it is for a while, and whoever wanted it larger goes on without.
+would kill the process with SIGBUS. (That holds where a block that was written once can be written
+again without a new one, as on ext4, XFS and tmpfs; on a full disk of a file system that copies on
+write it may not.) Where the disk has no room to spare, or fails, the file stays as it is for a while,
+and whoever wanted it larger goes on without.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from collections.abc import Callable
@@ -52,13 +55,15 @@ class SpareFile:
         return None
 
     def _mapped(self, size: int) -> mmap.mmap:
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        making = 0 if self.size else os.O_CREAT
+        file = os.open(self.path, os.O_RDWR | making | os.O_CLOEXEC, 0o600)
         try:
+            _check_whole(file, self.size)
             os.posix_fallocate(file, 0, size)
             return mmap.mmap(file, size)
         except OSError:
             # Some file systems keep what they could allocate.
-            os.ftruncate(file, self.size)
+            os.ftruncate(file, min(self.size, os.fstat(file).st_size))
             raise
         finally:
             os.close(file)
@@ -68,3 +73,9 @@ class SpareFile:
         self._closed = True
         if remove:
             self.path.unlink(missing_ok=True)
+
+
+def _check_whole(file: int, size: int) -> None:
+    """Raise OSError where a file is shorter than it was made: growing it would put zeros in their place."""
+    if os.fstat(file).st_size < size:
+        raise OSError(errno.EIO, "the file became shorter")

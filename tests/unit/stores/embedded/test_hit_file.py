@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from rag_grpc.stores.embedded import hit_file
 from rag_grpc.stores.embedded.hit_file import HitFile
 from rag_grpc.stores.embedded.hit_rows import PackedRow
-from rag_grpc.stores.embedded.spare_file import LEFT_BYTES
+from rag_grpc.stores.embedded.spare_file import LEFT_BYTES, SpareFile
 
 SLOTS = 12
 
@@ -134,11 +135,45 @@ def test_no_more_of_the_disk_is_taken_than_can_be_spared(path: Path) -> None:
     assert not path.exists(), "the heads fit, and the ring does not"
 
 
+def test_a_ring_that_may_not_grow_turns_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hit_file, "FIRST_BYTES", 32)
+    file = HitFile(path, most_bytes=100)
+    room = iter([1 << 40, 1 << 40, 0])
+    for slot in range(5):
+        row = {slot: PackedRow(b"%d" % slot * 16, 1)}
+        file.remember(row, SLOTS, lambda: next(room), 9, moment=file.moment)
+    assert path.stat().st_size == 32
+    assert known(file, *range(5)) == [b"", b"", b"", b"3" * 16, b"4" * 16]
+
+
+def test_a_file_that_somebody_took_away_is_not_made_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hit_file, "FIRST_BYTES", 32)
+    file = HitFile(path, most_bytes=100)
+    for slot in range(2):
+        remember(file, slot, b"%d" % slot * 16)
+    path.unlink()
+    for slot in range(2, 4):
+        remember(file, slot, b"%d" % slot * 16)
+    assert known(file, *range(4)) == [b"", b"", b"2" * 16, b"3" * 16]
+    assert not path.exists()
+
+
+def test_a_file_that_somebody_emptied_grows_no_more(path: Path) -> None:
+    file = SpareFile(path)
+    mapped = file.grown(4096, plenty)
+    assert mapped is not None
+    with path.open("r+b") as other:
+        other.truncate(0)
+    assert file.grown(8192, plenty) is None
+    assert path.stat().st_size == 0
+
+
 class Model:
     """What may be known: of each slot the last hit that was kept, until later ones have overwritten it."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, least: int) -> None:
+        """`least` is how long the ring is at its shortest, once it is one."""
+        self.least = least
         self.hits: dict[int, PackedRow] = {}
         self.sizes: list[int] = []
         self.kept_at: dict[int, int] = {}
@@ -150,7 +185,7 @@ class Model:
 
     def surely(self, slot: int) -> bool:
         """Whether so little was kept since that no end of the ring can have cost the hit its place."""
-        return sum(self.sizes[self.kept_at[slot] :]) <= self.most // 2
+        return sum(self.sizes[self.kept_at[slot] :]) <= self.least // 2
 
 
 steps = st.lists(
@@ -162,19 +197,33 @@ steps = st.lists(
 )
 
 
-@given(steps, st.integers(80, 200))
+@given(steps, st.integers(80, 200), st.integers(80, 200), st.booleans())
 def test_any_history_gives_the_last_that_was_kept_or_nothing(
-    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[str, int, int, int]], most: int
+    tmp_path_factory: pytest.TempPathFactory,
+    history: list[tuple[str, int, int, int]],
+    most: int,
+    first: int,
+    refused: bool,
 ) -> None:
-    file = HitFile(tmp_path_factory.mktemp("ring") / "hits", most_bytes=most)
-    model = Model(most)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hit_file, "FIRST_BYTES", first)
+        path = tmp_path_factory.mktemp("ring") / "hits"
+        check_history(history, HitFile(path, most_bytes=most), min(first, most), refused=refused)
+
+
+def check_history(
+    history: list[tuple[str, int, int, int]], file: HitFile, least: int, *, refused: bool
+) -> None:
+    """`refused`: the disk has room for what is made first, and for nothing more."""
+    model = Model(least)
+    room = itertools.chain([1 << 40] * (2 if refused else 1000), itertools.repeat(0))
     for number, (what, first, second, revision) in enumerate(history):
         if what == "forget":
             file.forget([(first, second)])
             model.hits = {slot: row for slot, row in model.hits.items() if not first <= slot < second}
             continue
         row = PackedRow((b"%d|" % number * second)[:second], revision)
-        remember(file, first, *row[:1], revision=revision)
+        file.remember({first: row}, SLOTS, lambda: next(room), 9, moment=file.moment)
         model.remember(first, row)
     for seq in (0, 4, 9):
         for slot, found in enumerate(known(file, *range(SLOTS), seq=seq)):

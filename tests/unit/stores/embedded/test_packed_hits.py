@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import apsw
 import numpy as np
@@ -15,7 +16,7 @@ from rag_grpc.core.errors import StorageFault
 from rag_grpc.core.models import Metric
 from rag_grpc.core.searches import Candidates, HitParts, PackedHits, Select
 from rag_grpc.core.selection import DenseSelection
-from rag_grpc.stores.embedded import hit_rows
+from rag_grpc.stores.embedded import hit_rows, packed_hits
 from rag_grpc.stores.embedded.database import open_reader, open_writer
 from rag_grpc.stores.embedded.dense_search import DenseView
 from rag_grpc.stores.embedded.hit_file import HitFile
@@ -174,6 +175,43 @@ def test_a_document_with_a_newer_version_is_read_for_each_view(
     for _ in range(2):
         (old,), (new,) = (hits_of(reader, each, asked(1), [found(10)], PACKED) for each in (view, later))
         assert (metadata_of(old), metadata_of(new)) == ([b"\x02"], [b"\x03"])
+
+
+def test_rows_that_were_read_before_a_change_are_not_kept_after_it(
+    reader: apsw.Connection, view: DenseView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_change(*arguments: Any, **named: Any) -> Any:
+        rows = hit_rows.read_packed(*arguments, **named)
+        assert view.hits is not None
+        view.hits.forget([(0, 1)])
+        return rows
+
+    monkeypatch.setattr(packed_hits, "read_packed", read_and_change)
+    (hits,) = hits_of(reader, view, asked(1), [found(10)], PACKED)
+    assert ids_of(hits) == ["d10"]
+    assert view.hits is not None
+    assert view.hits.known(np.array([0]), view.seq) == [b""]
+
+
+def test_what_is_remembered_counts_as_what_is_read(
+    reader: apsw.Connection, view: DenseView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits_of(reader, view, asked(1), [found(10, 20)], PACKED)
+    monkeypatch.setattr(packed_hits, "FEW_ROWS", 1)
+    monkeypatch.setattr(packed_hits, "MOST_CHARACTERS", 20)
+    assert PACKER.hits(reader, view, asked(1), [found(10, 20)], PACKED) is None
+    monkeypatch.setattr(packed_hits, "MOST_CHARACTERS", 1 << 20)
+    monkeypatch.setattr(hit_rows, "FEW_ROWS", 0)
+    monkeypatch.setattr(hit_rows, "MOST_CHARACTERS", 100)
+    assert PACKER.hits(reader, view, asked(1), [found(10, 20, 30)], PACKED) is None
+
+
+def test_a_hit_that_many_found_is_there_once(reader: apsw.Connection, view: DenseView) -> None:
+    for _ in range(2):
+        hits = hits_of(reader, view, asked(3), [found(10), found(20, 10), found(10)], PACKED)
+        assert [ids_of(each) for each in hits] == [["d10"], ["d20", "d10"], ["d10"]]
+        of_ten = {id(each.packed[-1]) for each in hits if isinstance(each, PackedHits)}
+        assert len(of_ten) == 1
 
 
 def test_only_nearness_and_places_are_asked_for() -> None:

@@ -154,5 +154,6 @@ async def test_a_compaction_begins_anew(store: EmbeddedStore, collection: Collec
     for number in range(DOCUMENTS):
         await put(store, collection, numbered(number, 1, chunk="another"))
     await eventually(lambda: state.index is not before and state.view.dense.graph is not None)
+    assert not list(before.vectors.path.parent.glob(f"{before.vectors.path.stem}*")), "they are left behind"
     for _ in range(2):
         assert set((await versions(store, collection)).values()) == {1.0}
