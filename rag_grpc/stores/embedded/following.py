@@ -78,7 +78,7 @@ class IndexFollower:
             # Not in the block: a search that needs these words waits for it, and would be waited for.
             self._right_of_way.give()
             with state.following:
-                _write_words(state, effect)
+                _write_words(state, effect, seq)
                 _publish(state, effect, seq)
             state.words_used()
         self._changed(effects)
@@ -120,7 +120,7 @@ def _publish(state: CollectionState, effect: Effects, seq: int) -> None:
         state.fault = "the index could not follow a write"
 
 
-def _write_words(state: CollectionState, effect: Effects) -> None:
+def _write_words(state: CollectionState, effect: Effects, seq: int) -> None:
     """Tell the index of words; what came together is committed at once if it is much."""
     lexical = state.lexical
     if state.lexical_fault:
@@ -131,6 +131,7 @@ def _write_words(state: CollectionState, effect: Effects) -> None:
         # Last, because a content can have come and gone in one group.
         if effect.buried:
             lexical.delete(effect.buried)
+        lexical.added_seq = seq
         if lexical.pending >= EAGER_CHUNKS or lexical.crowded:
             lexical.commit()
     except LexicalFault as error:

@@ -87,7 +87,8 @@ class LexicalView:
 class LexicalIndex:
     """An index and its writer. One thread at a time: CollectionState holds a lock around all that changes it.
 
-    `pending` counts what was added or deleted since the last commit.
+    `pending` counts what was added or deleted since the last commit. `added_seq` is up to when that is all,
+    as whoever adds says, and `durable_seq` up to when a start need not look.
     """
 
     def __init__(
@@ -105,18 +106,16 @@ class LexicalIndex:
         """
         self.collection = collection
         self.folder = folder
-        self.durable_seq = seq
+        self.durable_seq = self.added_seq = self._committed_seq = seq
         self._analyzer = analyzer
         self._schema = schema()
         self._index: tantivy.Index | None = None
         self._writer: tantivy.IndexWriter | None = None
         self._searcher: tantivy.Searcher | None = None
-        self.chunks = 0
-        self.pending = 0
-        self._made = False
+        self.chunks = self.pending = 0
+        self._made = self._has_place = False
         self._waiting: list[ChunkText | int] = []
         self._places = places or WriterPlaces()
-        self._has_place = False
         self._deleted = 0
         self._written_at = 0.0
 
@@ -185,14 +184,15 @@ class LexicalIndex:
             if self.crowded:
                 self._close_writer()
         self.pending = 0
+        self._committed_seq = self.added_seq
 
     def note(self, seq: int) -> None:
-        """Write down that all up to `seq` is committed here. Raises OSError."""
-        if self.pending:
-            return
-        if seq > self.durable_seq and self._made:
-            write_reached(self.folder, self._reached(seq))
-        self.durable_seq = max(seq, self.durable_seq)
+        """Write down that all up to `seq`, or to the last commit if some wait, is here. Raises OSError."""
+        # While documents come without end some words nearly always wait, and a start takes in all behind.
+        through = self._committed_seq if self.pending else seq
+        if through > self.durable_seq and self._made:
+            write_reached(self.folder, self._reached(through))
+        self.durable_seq = max(through, self.durable_seq)
 
     def unchanged(self, seq: int) -> None:
         """Learn that nothing was written up to `seq`, so that what is noted already says as much."""

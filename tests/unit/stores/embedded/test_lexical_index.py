@@ -15,6 +15,7 @@ from rag_grpc.core.analysis import PlainAnalyzer
 from rag_grpc.core.errors import NotReady, WordsNotReady
 from rag_grpc.core.models import Collection, DeleteRefs, DocumentRef
 from rag_grpc.core.searches import LexicalQuery, Search
+from rag_grpc.stores.embedded import following, lexical_index
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, put, spec
 from tests.contracts.store_lexical import find_words, found_by, select_words, written
@@ -196,3 +197,27 @@ async def test_a_deleted_collection_leaves_no_index(saved: Path) -> None:
         assert list((saved / "indexes").iterdir()) == []
     finally:
         await store.close()
+
+
+async def test_what_was_committed_is_noted_while_later_words_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while documents come without end, when some words wait whenever somebody looks."""
+    monkeypatch.setattr(following, "EAGER_CHUNKS", 3)
+    monkeypatch.setattr(lexical_index, "QUIET_SECONDS", 3600)
+    store = make_store(tmp_path / "data", Records())
+    await store.open()
+    collection = await store.create_collection(spec(), "")
+    seqs = [(await put(store, collection, written(f"d{number}", "lion"))).revision for number in range(5)]
+    (state,) = store._engine.states.values()
+    with state.following:
+        assert state.lexical.pending == 2
+        state.lexical.note(state.view.seq)
+    assert state.lexical.durable_seq == seqs[2]
+    (folder,) = (tmp_path / "data" / "indexes").glob("*/lexical-*")
+    assert json.loads((folder / "reached.json").read_text())["seq"] == seqs[2]
+    await store.close()
+    again = make_store(tmp_path / "data", Records())
+    await again.open()
+    assert len(await found_by(again, again.collection("things"), "lion")) == 5
+    await again.close()
