@@ -58,7 +58,7 @@ class HitFile:
 
     @property
     def moment(self) -> int:
-        """What `remember` wants to know: when the rows that it is given were read, taken before that."""
+        """The number to take before rows are read, and to hand to `remember` with what was made of them."""
         return self._moment
 
     def known(self, slots: NDArray[np.int64], seq: int) -> list[bytes]:
@@ -91,14 +91,18 @@ class HitFile:
         None is kept where something was forgotten since `moment`, since it may be one of them; nor one whose
         document has changed since `seq`.
         """
+        kept = {
+            slot: row for slot, row in hits.items() if row.revision <= seq and len(row.packed) <= LARGEST_HIT
+        }
+        if not kept:
+            return
         with self._growing:
-            self._grow(capacity, sum(len(packed) for packed, _ in hits.values()), spare_bytes)
+            self._grow(capacity, sum(len(row.packed) for row in kept.values()), spare_bytes)
         with self._lock:
             if moment != self._moment or len(self._heads) < capacity:
                 return
-            for slot, (packed, revision) in hits.items():
-                if revision <= seq and len(packed) <= min(LARGEST_HIT, self._most):
-                    self._keep(slot, packed, revision)
+            for slot, (packed, revision) in kept.items():
+                self._keep(slot, packed, revision)
 
     def _keep(self, slot: int, packed: bytes, revision: int) -> None:
         begin, end = self._written % self._most, self._written % self._most + len(packed)
@@ -106,6 +110,7 @@ class HitFile:
             # No hit lies across the end.
             self._written += self._most - begin
             begin, end = 0, len(packed)
+        # Where the ring could not grow, or is smaller than this one hit, there is no place for it.
         if self._ring is not None and end <= len(self._ring):
             self._ring[begin:end] = packed
             self._heads[slot] = (self._written, len(packed), revision)

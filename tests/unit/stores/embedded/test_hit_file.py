@@ -110,6 +110,14 @@ def test_a_hit_that_is_too_large_is_not_kept(path: Path, monkeypatch: pytest.Mon
     assert known(file, 0, 1) == [b"", b"x" * 10]
 
 
+def test_no_file_is_made_for_what_is_not_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hit_file, "LARGEST_HIT", 10)
+    file = HitFile(path)
+    remember(file, 0, b"x" * 11)
+    remember(file, 1, b"changed", revision=5, seq=4)
+    assert list(path.parent.iterdir()) == []
+
+
 def test_the_ring_grows_by_and_by(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hit_file, "FIRST_BYTES", 32)
     file = HitFile(path, most_bytes=100)

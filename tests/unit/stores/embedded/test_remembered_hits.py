@@ -11,6 +11,7 @@ import pytest
 
 from rag_grpc.core.models import Collection, CollectionCounts, PatchMetadata, PreparedDocument, PutDocument
 from rag_grpc.core.searches import Hit
+from rag_grpc.stores.embedded import spare_file
 from rag_grpc.stores.embedded.collection_state import CollectionState
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
@@ -24,7 +25,9 @@ NEAR = [1, 1, 1, 1]
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EmbeddedStore]:
+    # A machine with a small disk for scratch files remembers too.
+    monkeypatch.setattr(spare_file, "LEFT_BYTES", 0)
     settings = EmbeddedSettings(
         index=IndexParameters(graph_from=4, compact_from=16), disk_reserve_bytes=0, snapshot_seconds=3600
     )
