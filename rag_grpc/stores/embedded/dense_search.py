@@ -66,8 +66,10 @@ def comparable(vectors: Rows, metric: Metric) -> Rows:
     if metric is not Metric.COSINE:
         return np.ascontiguousarray(vectors, dtype=np.float32)
     squares = np.einsum("ij,ij->i", vectors, vectors)
-    if len(squares) and ORDINARY_SQUARES[0] < squares.min() and squares.max() < ORDINARY_SQUARES[1]:
-        return np.ascontiguousarray(vectors / np.sqrt(squares)[:, None], dtype=np.float32)
+    each = squares.tolist()
+    if each and ORDINARY_SQUARES[0] < min(each) and max(each) < ORDINARY_SQUARES[1]:
+        unit: Rows = np.divide(vectors, np.sqrt(squares)[:, None], dtype=np.float32)
+        return unit
     wide = vectors.astype(np.float64)
     norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     return np.asarray(wide / norms[:, None], dtype=np.float32)
@@ -116,11 +118,11 @@ def _as_they_are(
     if labels.shape[1] < k:
         return None
     ids = labels[:, :k]
-    places = np.searchsorted(slots.ids[: slots.length], ids)
-    if int(places.max()) >= slots.length or not (slots.died[places] > view.seq).all():
+    places = slots.slots_of(ids)
+    if places.max() >= slots.length or slots.died[places].min() <= view.seq:
         return None
     scores = scores_of(distances[:, :k], view.metric)
-    if (scores[:, 1:] >= scores[:, :-1]).any():
+    if b"\1" in (scores[:, 1:] >= scores[:, :-1]).tobytes():
         # Some tie, and ties are settled by id.
         return None
     contents = slots.contents[places]
@@ -133,10 +135,10 @@ def _merge(
     """Join what graph and tail found; None where the graph returned too few that live in this view."""
     slots = view.slots
     head = min(len(ids), k)
-    places = np.searchsorted(slots.ids[: slots.length], ids[:head])
+    places = slots.slots_of(ids[:head])
     usable = _lives(view, places)
     if not usable.all():
-        places = np.searchsorted(slots.ids[: slots.length], ids)
+        places = slots.slots_of(ids)
         usable = _lives(view, places)
         head = len(ids)
     places, scores = places[usable], scores[:head][usable]

@@ -66,7 +66,8 @@ class FairLock:
     """Many searches or one change, and neither starves the other."""
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._clock = clock
         self._searched_at = -LATELY_SECONDS
         self._searching = 0
@@ -78,7 +79,8 @@ class FairLock:
     @contextmanager
     def search(self) -> Iterator[None]:
         """Hold the lock beside other searches."""
-        with self._condition:
+        # By the lock itself: a condition's methods are Python code, and this happens for every search.
+        with self._lock:
             if self._changing or self._change_waits:
                 self._held_back += 1
                 round_now = self._round
@@ -89,10 +91,10 @@ class FairLock:
         try:
             yield
         finally:
-            with self._condition:
+            with self._lock:
                 self._searching -= 1
                 self._searched_at = self._clock()
-                if not self._searching:
+                if self._change_waits and not self._searching:
                     self._condition.notify_all()
 
     @contextmanager
@@ -269,5 +271,9 @@ def scores_of(distances: NDArray[np.float32], metric: Metric) -> NDArray[np.floa
     if metric is Metric.EUCLIDEAN:
         return np.negative(distances)
     scores = np.subtract(1, distances, dtype=np.float32)
-    # The last digit of a product of unit vectors can be above 1, which no cosine is.
-    return np.clip(scores, -1, 1, out=scores) if metric is Metric.COSINE else scores
+    if metric is Metric.COSINE:
+        # The last digit of a product of unit vectors can be above 1, which no cosine is. Not by `clip`, which
+        # is Python code.
+        np.minimum(scores, 1, out=scores)
+        np.maximum(scores, -1, out=scores)
+    return scores

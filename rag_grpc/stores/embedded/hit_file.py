@@ -67,15 +67,22 @@ class HitFile:
         The slots differ, so that all of them together take no more than the ring.
         """
         with self._lock:
-            ring, heads = self._ring, self._heads
+            ring, heads, most = self._ring, self._heads, self._most
             if ring is None or not len(slots):
                 return [b""] * len(slots)
-            inside = slots < len(heads)
-            taken = heads[slots if inside.all() else np.where(inside, slots, 0)]
-            usable = inside & (taken["revision"] <= seq) & (taken["start"] >= self._written - self._most)
-            begins = (taken["start"] % self._most).tolist()
-            sizes = np.where(usable, taken["size"], 0).tolist()
-            return [ring[begin : begin + size] for begin, size in zip(begins, sizes, strict=True)]
+            if slots.max() < len(heads):
+                taken = heads[slots]
+            else:
+                inside = slots < len(heads)
+                taken = np.zeros(len(slots), _HEAD)
+                taken[inside] = heads[slots[inside]]
+            oldest = self._written - most
+            # One by one: each further call into numpy takes as long as ten of these, when it comes after a
+            # search, which leaves nothing in the caches.
+            return [
+                ring[(begin := start % most) : begin + size] if revision <= seq and start >= oldest else b""
+                for start, size, revision in taken.tolist()
+            ]
 
     def remember(
         self,

@@ -68,7 +68,7 @@ class HitPacker:
         ]
         if len(cuts) < len(selects):
             return None
-        chunks = np.concatenate([chunks for chunks, _, _ in cuts])
+        chunks = cuts[0][0] if len(cuts) == 1 else np.concatenate([chunks for chunks, _, _ in cuts])
         if not parts.places_alone:
             return self._whole(reader, view, cuts, chunks, parts)
         if view.places is None:
@@ -92,7 +92,9 @@ class HitPacker:
         parts: HitParts,
     ) -> list[Found] | None:
         """Make hits with texts, titles or metadata as of the view; chunks that several found, once."""
-        distinct, numbers = np.unique(chunks, return_inverse=True)
+        wanted = chunks.tolist()
+        differing = dict.fromkeys(wanted)
+        distinct = chunks if len(differing) == len(chunks) else np.array([*differing], np.int64)
         kept = view.hits if parts.whole else None
         if kept is None:
             slots, moment, hits = distinct, 0, [b""] * len(distinct)
@@ -108,15 +110,18 @@ class HitPacker:
             rows = read_packed(reader, distinct[gaps], view.seq, parts, self._codec, held=held)
             if rows is None:
                 return None
-            wanted = distinct[gaps].tolist()
-            for number, chunk in zip(gaps, wanted, strict=True):
+            missed = distinct[gaps].tolist()
+            for number, chunk in zip(gaps, missed, strict=True):
                 hits[number] = rows[chunk].packed if chunk in rows else b""
             if kept is not None:
-                by_slot = zip(slots[gaps].tolist(), wanted, strict=True)
+                by_slot = zip(slots[gaps].tolist(), missed, strict=True)
                 fresh = {slot: rows[chunk] for slot, chunk in by_slot if chunk in rows}
                 kept.remember(fresh, len(view.slots.ids), self._spare_bytes, view.seq, moment=moment)
-            lost = frozenset(wanted) - rows.keys()
-        return self._made(cuts, [hits[number] for number in numbers.tolist()], lost)
+            lost = frozenset(missed) - rows.keys()
+        if distinct is not chunks:
+            by_chunk = dict(zip(differing, hits, strict=True))
+            hits = [by_chunk[chunk] for chunk in wanted]
+        return self._made(cuts, hits, lost)
 
     def _made(self, cuts: Sequence[Cut], packed: list[bytes], lost: frozenset[int]) -> list[Found]:
         hits: list[Found] = []
