@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag_grpc.core.errors import RagError
+from rag_grpc.core.errors import EmbedderChanged, RagError, WordsNotReady
 from rag_grpc.core.filters import Filter
 from rag_grpc.core.models import Collection, TextSpan, Vector
 from rag_grpc.core.queries import (
@@ -83,6 +83,21 @@ class QueryPlan:
         return self.vector is None or bool(self.reranker) or self.query.highlight
 
     @property
+    def plain(self) -> bool:
+        """Whether one search for what is near, cut to the page, is all that it takes."""
+        return not self.wants_more and self._one_rung
+
+    @property
+    def _one_rung(self) -> bool:
+        """Whether the page is cut from one search for what is near."""
+        query = self.query
+        return (
+            self.mode is SearchMode.DENSE
+            and not (query.max_hits_per_document or self.pool)
+            and query.offset + query.top_k <= self.first_depth
+        )
+
+    @property
     def wants_embedding(self) -> bool:
         """Whether the text is still to be embedded."""
         return self.vector is None and self.mode is not SearchMode.LEXICAL and not self.query.doc_id
@@ -96,11 +111,7 @@ class QueryPlan:
         """Make the first search, once the vector is there."""
         query = self.query
         end = query.offset + query.top_k
-        if (
-            self.mode is SearchMode.DENSE
-            and not (query.max_hits_per_document or self.pool)
-            and end <= self.first_depth
-        ):
+        if self._one_rung:
             select = DenseSelection(query.top_k, query.offset, query.min_score)
             return self._search(self.first_depth if self.filter is not None else end, select)
         self.selection = Selection(self._choice(), self.first_depth)
@@ -122,6 +133,18 @@ class QueryPlan:
             self.selection = selection = selection.next()
             return self._search(selection.depth, selection)
         self.result, self.hits = result, result.hits
+        return None
+
+    @property
+    def once_more(self) -> Query | None:
+        """What to ask once more, where that helps."""
+        failure, query = self.failure, self.query
+        if isinstance(failure, EmbedderChanged):
+            # Somewhere between looking at the collection and searching in it.
+            return query
+        if isinstance(failure, WordsNotReady) and query.mode is None and self.mode is SearchMode.HYBRID:
+            # The choice is ours, and there is no evidence from words just now: a full disk stops no reads.
+            return query._replace(mode=SearchMode.DENSE)
         return None
 
     @property

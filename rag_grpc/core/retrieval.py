@@ -10,7 +10,7 @@ from rag_grpc.core.analysis import Analyzer, PlainAnalyzer
 from rag_grpc.core.chunking import embedding_text
 from rag_grpc.core.document_vectors import mean_vector
 from rag_grpc.core.embedding_queue import EmbeddingQueue
-from rag_grpc.core.errors import EmbedderChanged, RagError, StorageFault, WordsNotReady
+from rag_grpc.core.errors import EmbedderChanged, RagError, StorageFault
 from rag_grpc.core.highlights import highlight, wanted_terms
 from rag_grpc.core.limits import Limits
 from rag_grpc.core.model_ports import Embedder
@@ -21,8 +21,7 @@ from rag_grpc.core.precedence import Precedence
 from rag_grpc.core.queries import AlikeQueries, Query, QueryResult
 from rag_grpc.core.query_plan import QueryPlan
 from rag_grpc.core.reranking import Reranking, reranked
-from rag_grpc.core.searches import AlikeSearches, Hit, HitParts, Search, SearchMode
-from rag_grpc.core.selection import DenseSelection
+from rag_grpc.core.searches import AlikeSearches, Hit, HitParts, Search
 from rag_grpc.core.vectors import doubtful_rows
 
 PLANNING_SECONDS = 0.005
@@ -72,7 +71,12 @@ class Retrieval:
         """
         self._precedence.enter(1)
         try:
-            (result,) = await self._all_answered([query])
+            plan = self._planner.plan(query)
+            # Most by vector are plain, and are not taken through steps that they do not need.
+            if plan.plain and (answered := await self._plainly_answered(plan, [plan.search()])):
+                (result,) = answered
+            else:
+                (result,) = await self._all_answered([query], None if plan.plain else plan)
         finally:
             self._precedence.leave(1)
         if isinstance(result, RagError):
@@ -98,16 +102,18 @@ class Retrieval:
     async def _alike_answered(self, queries: AlikeQueries) -> list[QueryResult | RagError] | None:
         """Answer queries that want nearness and no more, as one; None where each is to be looked at."""
         plan = self._planned(queries.first, None)
-        if not isinstance(plan, QueryPlan) or plan.wants_more:
-            return None
-        search = plan.search()
-        if not isinstance(search.select, DenseSelection):
+        if not isinstance(plan, QueryPlan) or not plan.plain:
             return None
         if doubtful_rows(queries.vectors, plan.collection.metric):
             return None
-        results = await self._store.search(AlikeSearches(search, queries.vectors))
+        return await self._plainly_answered(plan, AlikeSearches(plan.search(), queries.vectors))
+
+    async def _plainly_answered(
+        self, plan: QueryPlan, searches: Sequence[Search]
+    ) -> list[QueryResult | RagError] | None:
+        """Search, for queries of one plain plan; None where the embedder became another meanwhile."""
         answered: list[QueryResult | RagError] = []
-        for each in results:
+        for each in await self._store.search(searches):
             if isinstance(each, EmbedderChanged):
                 return None
             if isinstance(each, RagError):
@@ -118,18 +124,26 @@ class Retrieval:
             answered.append(QueryResult(hits, strategy, stages, plan.mode, matching))
         return answered
 
-    async def _all_answered(self, queries: Sequence[Query | RagError]) -> list[QueryResult | RagError]:
-        planned = await self._answered(queries)
-        again = {place: query for place, each in enumerate(planned) if (query := _once_more(each))}
+    async def _all_answered(
+        self, queries: Sequence[Query | RagError], plan: QueryPlan | None = None
+    ) -> list[QueryResult | RagError]:
+        planned = await self._answered(queries, plan)
+        again = {
+            place: query
+            for place, each in enumerate(planned)
+            if isinstance(each, QueryPlan) and (query := each.once_more)
+        }
         if again:
             for place, each in zip(again, await self._answered([*again.values()]), strict=True):
                 planned[place] = each
         return [self._result(each) for each in planned]
 
-    async def _answered(self, queries: Sequence[Query | RagError]) -> list[QueryPlan | RagError]:
-        """Plan queries and take each as far as it goes."""
+    async def _answered(
+        self, queries: Sequence[Query | RagError], plan: QueryPlan | None = None
+    ) -> list[QueryPlan | RagError]:
+        """Plan queries, unless that of the only one is given, and take each as far as it goes."""
         if len(queries) == 1:
-            planned = [self._planned(queries[0], None)]
+            planned = [plan or self._planned(queries[0], None)]
         else:
             planned = await self._all_planned(queries)
         plans = [each for each in planned if isinstance(each, QueryPlan)]
@@ -263,23 +277,6 @@ class Retrieval:
             self._recorded = stages
             for name, seconds in stages.items():
                 self._telemetry.stage(name, seconds)
-
-
-def _once_more(planned: QueryPlan | RagError) -> Query | None:
-    """Say what to ask once more, where that helps."""
-    if not isinstance(planned, QueryPlan):
-        return None
-    if isinstance(planned.failure, EmbedderChanged):
-        # Somewhere between looking at the collection and searching in it.
-        return planned.query
-    if (
-        isinstance(planned.failure, WordsNotReady)
-        and planned.query.mode is None
-        and planned.mode is SearchMode.HYBRID
-    ):
-        # The choice is ours, and there is no evidence from words just now: a full disk stops no reads.
-        return planned.query._replace(mode=SearchMode.DENSE)
-    return None
 
 
 def _marked(
