@@ -211,7 +211,6 @@ class SearchThreads:
         self._call(_deliver, future, result)
 
     def _answer(self, reader: apsw.Connection, batch: list[Item]) -> None:
-        self._telemetry.batch("search", sum(1 if each.group is None else len(each.group) for each in batch))
         groups: dict[object, list[Item]] = defaultdict(list)
         for item in batch:
             groups[alike(item.search)].append(item)
@@ -219,6 +218,7 @@ class SearchThreads:
             answered = self._answer_group(reader, items)
             # Each group when it is done: the next one may take long.
             self._call(settle, items, answered)
+        self._telemetry.batch("search", sum(1 if each.group is None else len(each.group) for each in batch))
 
     def _answer_group(self, reader: apsw.Connection, items: list[Item]) -> Sequence[Result]:
         first = items[0].search
