@@ -2,7 +2,7 @@
 
 Events go to standard output, one a line. They are written at once, except for the
 access lines of JSON: those of one turn of the event loop are made and written together in
-the next, when their answers are sent already, so that a process that is killed loses the
+the next, so that no answer waits for its line, and a process that is killed loses the
 lines of its last turn. What foreign code prints goes to standard error and never between
 them. What libraries log through the standard library becomes the event "library_message".
 """
@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -76,6 +77,8 @@ class _LastingStream:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._later: deque[EventDict] = deque()
+        # So that lines of several threads stay in their order. Writing may log, by a captured warning.
+        self._lock = threading.RLock()
 
     def isatty(self) -> bool:
         """Whether people look at it."""
@@ -86,24 +89,28 @@ class _LastingStream:
         self._later.append(line)
 
     def write(self, text: str) -> int:
-        """Write, or lose the text."""
-        lines = ""
-        # One by one, since several threads may come.
-        with suppress(IndexError):
-            while True:
-                lines += _to_json(self._later.popleft()) + "\n"
-        try:
-            self._out.write(lines + text)
-        except (OSError, ValueError) as error:
-            self._lose(error)
+        """Write what was taken before, and the text, or lose what cannot be written."""
+        with self._lock:
+            self._write_taken()
+            self._write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or lose what cannot be written now."""
-        if self._later:
-            self.write("")
+        """Write what was taken before and flush, or lose what cannot be written now."""
+        with self._lock:
+            self._write_taken()
+            try:
+                self._out.flush()
+            except (OSError, ValueError) as error:
+                self._lose(error)
+
+    def _write_taken(self) -> None:
+        while self._later:
+            self._write(_made(self._later.popleft()))
+
+    def _write(self, text: str) -> None:
         try:
-            self._out.flush()
+            self._out.write(text)
         except (OSError, ValueError) as error:
             self._lose(error)
 
@@ -145,9 +152,8 @@ _LEVELS = {getattr(logging, name.upper()): name for name in ("debug", "info", "w
 class _Flusher:
     """Flushes once for all lines of one turn of the event loop, and at once outside of it.
 
-    Each flush is a system call in which another thread may take the GIL, and a line that is made while its
-    caller waits costs him 40 µs, when a search has emptied the caches. The lines of other events go through
-    the same stream, so that the order is kept.
+    Each flush is a system call in which another thread may take the GIL, and a caller would wait until his
+    line is made. The lines of other events go through the same stream, so that the order is kept.
     """
 
     def __init__(self, out: _LastingStream) -> None:
@@ -231,6 +237,15 @@ def _to_json(line: EventDict) -> str:
         return orjson.dumps(line, default=repr).decode()
     except TypeError:
         return json.dumps(line, default=repr)
+
+
+def _made(line: EventDict) -> str:
+    """Make a line that was taken before. Whoever writes next must not pay for one that cannot be made."""
+    try:
+        return _to_json(line) + "\n"
+    except Exception as error:  # noqa: BLE001 # what a fact's own repr raises may be anything
+        bare = {"time": line["time"], "level": "error", "event": line["event"], "error": repr(error)}
+        return _to_json(bare) + "\n"
 
 
 def _as_library_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

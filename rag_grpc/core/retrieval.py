@@ -111,7 +111,7 @@ class Retrieval:
     async def _plainly_answered(
         self, plan: QueryPlan, searches: Sequence[Search]
     ) -> list[QueryResult | RagError] | None:
-        """Search, for queries of one plain plan; None where the embedder became another meanwhile."""
+        """Search, for queries of one plain plan; None, to ask anew, where the embedder became another."""
         answered: list[QueryResult | RagError] = []
         for each in await self._store.search(searches):
             if isinstance(each, EmbedderChanged):

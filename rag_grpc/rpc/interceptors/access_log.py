@@ -36,5 +36,6 @@ def _line(call: Call) -> dict[str, object]:
     if call.reason:
         line["reason"] = call.reason
     if call.about:
-        line["about"] = call.about
+        # As it is now: the line is made later.
+        line["about"] = dict(call.about)
     return line

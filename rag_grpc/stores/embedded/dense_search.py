@@ -68,7 +68,7 @@ def comparable(vectors: Rows, metric: Metric) -> Rows:
     squares = np.einsum("ij,ij->i", vectors, vectors)
     each = squares.tolist()
     if each and ORDINARY_SQUARES[0] < min(each) and max(each) < ORDINARY_SQUARES[1]:
-        unit: Rows = np.divide(vectors, np.sqrt(squares)[:, None], dtype=np.float32)
+        unit: Rows = np.divide(vectors, np.sqrt(squares)[:, None], dtype=np.float32, order="C")
         return unit
     wide = vectors.astype(np.float64)
     norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))

@@ -56,9 +56,9 @@ class Slots:
     def slots_of(self, chunks: Ids) -> Ids:
         """Return the slots of chunk ids that are here; `length` or more for those that came later.
 
-        Ids follow each other where no other collection was written to meanwhile and the index was not made
-        anew. Then a subtraction is enough: a search for each id reads a dozen places all over the array,
-        which are in no cache after a search through a graph, and lets go of the GIL.
+        A collection's ids follow each other until its index is made anew without what died. Then a
+        subtraction is enough, where a search for each id reads a dozen places all over the array, which are
+        in no cache after a search through a graph, and lets go of the GIL.
         """
         last = self.length - 1
         if last >= 0 and self.ids.item(last) - self.ids.item(0) == last:

@@ -22,6 +22,7 @@ from rag_grpc.core.errors import (
     ModelUnavailable,
     NotConfigured,
     RagError,
+    StorageFault,
     WordsNotReady,
 )
 from rag_grpc.core.limits import Limits
@@ -292,6 +293,32 @@ async def test_alike_queries_are_asked_again_where_the_embedder_changed_meanwhil
     alike = AlikeQueries(Query(collection="bare", vector=vectors[0]), vectors)
     results = await house.retrieval.query_batch(alike)
     assert all(isinstance(each, QueryResult) for each in results)
+
+
+async def test_a_plain_query_is_asked_again_where_the_embedder_changed_meanwhile(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, failures = house.store.search, [EmbedderChanged("bare")]
+
+    async def changed(searches: Sequence[Search]) -> list[SearchResult | RagError]:
+        results = await search(searches)
+        return [failures.pop() if failures else each for each in results]
+
+    monkeypatch.setattr(house.store, "search", changed)
+    query = Query(collection="bare", vector=np.eye(4, dtype=np.float32)[0])
+    assert isinstance(await house.retrieval.query(query), QueryResult)
+    assert house.store.calls == [1, 1]
+
+
+async def test_a_plain_query_raises_what_the_store_answers(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failed(searches: Sequence[Search]) -> list[SearchResult | RagError]:
+        return [StorageFault("the disk") for _ in searches]
+
+    monkeypatch.setattr(house.store, "search", failed)
+    with pytest.raises(StorageFault, match="the disk"):
+        await house.retrieval.query(Query(collection="bare", vector=np.eye(4, dtype=np.float32)[0]))
 
 
 async def test_an_empty_batch_asks_nobody(house: House) -> None:

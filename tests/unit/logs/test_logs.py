@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -168,7 +169,7 @@ async def test_the_lines_of_one_turn_of_the_loop_leave_together_and_in_order() -
     logger = structlog.get_logger()
     for number in range(3):
         logger.log(logging.INFO, "call", number=number)
-    assert Counting.flushes == 0
+    assert (Counting.flushes, out.getvalue()) == (0, ""), "a caller waited for his line"
     await asyncio.sleep(0)
     assert Counting.flushes == 1
     logger.log(logging.INFO, "call", number=3)
@@ -176,6 +177,46 @@ async def test_the_lines_of_one_turn_of_the_loop_leave_together_and_in_order() -
     assert Counting.flushes == 2
     await asyncio.to_thread(logger.log, logging.INFO, "call", number=5)
     assert [line["number"] for line in lines(out)] == [0, 1, 2, 3, 4, 5]
+
+
+async def test_a_line_that_cannot_be_made_costs_no_other() -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise ValueError("broken")
+
+    out = io.StringIO()
+    set_up_logs("json", "info", out)
+    logger = structlog.get_logger()
+    logger.log(logging.INFO, "call", number=0)
+    logger.log(logging.INFO, "call", number=Broken())
+    logger.log(logging.INFO, "call", number=2)
+    logger.info("ready", number=3)
+    found = lines(out)
+    assert [line.get("number") for line in found] == [0, None, 2, 3]
+    assert (found[1]["event"], found[1]["level"], found[1]["error"]) == (
+        "call",
+        "error",
+        "ValueError('broken')",
+    )
+
+
+async def test_no_line_of_another_thread_comes_between_those_that_were_taken_before() -> None:
+    out = io.StringIO()
+    set_up_logs("json", "info", out)
+    logger = structlog.get_logger()
+
+    class Slow:
+        def __repr__(self) -> str:
+            other.start()
+            other.join(0.1)
+            return "slow"
+
+    other = threading.Thread(target=logger.info, args=("later",))
+    logger.log(logging.INFO, "call", number=Slow())
+    logger.log(logging.INFO, "call", number=2)
+    await asyncio.sleep(0)
+    other.join()
+    assert [line["event"] for line in lines(out)] == ["call", "call", "later"]
 
 
 def test_a_stream_that_cannot_be_written_loses_lines_and_raises_nothing() -> None:

@@ -126,6 +126,14 @@ def test_scores_are_larger_for_nearer() -> None:
     assert scores_of(distances, Metric.DOT).tolist() == [1.0, 0.5, -1.0]
 
 
+def test_no_cosine_is_beyond_one() -> None:
+    distances = np.array([-1e-6, 0.5, 2.00001], dtype=np.float32)
+    assert scores_of(distances, Metric.COSINE).tolist() == [1.0, 0.5, -1.0]
+    beyond = scores_of(distances, Metric.DOT)
+    assert beyond[0] > 1
+    assert beyond[2] < -1
+
+
 def test_memory_is_not_guessed_too_small() -> None:
     few, many = make_graph(10), make_graph(1000)
     assert many.bytes_in_memory() == 100 * few.bytes_in_memory()

@@ -44,6 +44,24 @@ def test_what_is_appended_is_there_and_lives(path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("step", [1, 10], ids=["in a row", "with gaps"])
+def test_ids_that_came_later_have_no_slot_of_the_view(path: Path, step: int) -> None:
+    file = VectorFile(path, 3)
+    ids = np.arange(5, 5 + 4 * step, step, dtype=np.int64)
+    file.append(ids, ids, rows(0, 4))
+    slots = file.slots
+    later = ids[-1:] + step
+    file.append(later, later, rows(4, 1))
+    asked = np.array([[ids[3], ids[0]], [later[0], ids[1]]])
+    found = slots.slots_of(asked)
+    assert found[0].tolist() == [3, 0]
+    assert found[1, 0] >= slots.length
+    assert found[1, 1] == 1
+    assert found.dtype == np.int64
+    assert file.slots.slots_of(asked)[1, 0] == 4
+    file.close(remove=True)
+
+
 def test_growing_leaves_taken_arrays_as_they_were(path: Path) -> None:
     file = VectorFile(path, 3)
     append(file, 0, FIRST_CAPACITY)
