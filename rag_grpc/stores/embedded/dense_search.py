@@ -66,8 +66,9 @@ def comparable(vectors: Rows, metric: Metric) -> Rows:
     if metric is not Metric.COSINE:
         return np.ascontiguousarray(vectors, dtype=np.float32)
     squares = np.einsum("ij,ij->i", vectors, vectors)
-    each = squares.tolist()
-    if each and ORDINARY_SQUARES[0] < min(each) and max(each) < ORDINARY_SQUARES[1]:
+    # As a list: `min` and `max` of an array of few numbers take longer than these.
+    numbers = squares.tolist()
+    if numbers and ORDINARY_SQUARES[0] < min(numbers) and max(numbers) < ORDINARY_SQUARES[1]:
         unit: Rows = np.divide(vectors, np.sqrt(squares)[:, None], dtype=np.float32, order="C")
         return unit
     wide = vectors.astype(np.float64)

@@ -147,6 +147,33 @@ def test_a_plain_query_asks_for_no_more_than_its_page(planner: Planner, top_k: i
 
 
 @pytest.mark.parametrize(
+    ("fields", "plain"),
+    [
+        ({}, True),
+        ({"filter": "a = 1", "min_score": 0.5, "offset": 3}, True),
+        ({"top_k": 24}, True),
+        ({"top_k": 24, "offset": 1}, False),
+        ({"max_hits_per_document": 1}, False),
+        ({"rerank": Variety()}, False),
+        ({"text": "a", "mode": DENSE, "rerank": CrossEncoding()}, False),
+        ({"text": "a", "mode": DENSE, "highlight": True}, False),
+        ({"text": "a", "mode": DENSE}, True),
+        ({"text": "a", "mode": HYBRID}, False),
+        ({"text": "a", "mode": DENSE, "vector": None}, False),
+        ({"doc_id": "d", "vector": None}, False),
+    ],
+    ids=str,
+)
+def test_plain_is_who_gives_a_vector_and_wants_what_is_near_it(
+    planner: Planner, fields: dict[str, Any], plain: bool
+) -> None:
+    plan = planner.plan(Query(**({"vector": WORDS} | fields)))
+    assert plan.plain is plain
+    if plain:
+        assert not isinstance(plan.search().select, Selection), "it might have to search deeper"
+
+
+@pytest.mark.parametrize(
     ("fields", "depth"),
     [
         ({"vector": WORDS, "top_k": 25}, 24),

@@ -264,9 +264,15 @@ async def test_alike_queries_are_answered_as_each_would_be(
             return type(result), result.message
         return result._replace(stages={}, hits=list(result.hits)), sorted(result.stages)
 
-    alone = [(await house.retrieval.query_batch([query]))[0] for query in alike]
-    together = await house.retrieval.query_batch(alike)
-    assert [described(each) for each in together] == [described(each) for each in alone]
+    async def asked(query: Query) -> QueryResult | RagError:
+        try:
+            return await house.retrieval.query(query)
+        except RagError as error:
+            return error
+
+    step_by_step = [described((await house.retrieval.query_batch([query]))[0]) for query in alike]
+    assert [described(each) for each in await house.retrieval.query_batch(alike)] == step_by_step
+    assert [described(await asked(query)) for query in alike] == step_by_step
 
 
 async def test_alike_queries_are_asked_as_one(house: House) -> None:
@@ -279,9 +285,9 @@ async def test_alike_queries_are_asked_as_one(house: House) -> None:
     assert house.telemetry.stages
 
 
-async def test_alike_queries_are_asked_again_where_the_embedder_changed_meanwhile(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def embedder_changes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the first search find that the embedder changed since the collection was looked at."""
     search, failures = house.store.search, [EmbedderChanged("bare")]
 
     async def changed(searches: Sequence[Search]) -> list[SearchResult | RagError]:
@@ -289,22 +295,18 @@ async def test_alike_queries_are_asked_again_where_the_embedder_changed_meanwhil
         return [failures.pop() if failures else each for each in results]
 
     monkeypatch.setattr(house.store, "search", changed)
+
+
+@pytest.mark.usefixtures("embedder_changes")
+async def test_alike_queries_are_asked_again_where_the_embedder_changed_meanwhile(house: House) -> None:
     vectors = np.eye(4, dtype=np.float32)
     alike = AlikeQueries(Query(collection="bare", vector=vectors[0]), vectors)
     results = await house.retrieval.query_batch(alike)
     assert all(isinstance(each, QueryResult) for each in results)
 
 
-async def test_a_plain_query_is_asked_again_where_the_embedder_changed_meanwhile(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    search, failures = house.store.search, [EmbedderChanged("bare")]
-
-    async def changed(searches: Sequence[Search]) -> list[SearchResult | RagError]:
-        results = await search(searches)
-        return [failures.pop() if failures else each for each in results]
-
-    monkeypatch.setattr(house.store, "search", changed)
+@pytest.mark.usefixtures("embedder_changes")
+async def test_a_plain_query_is_asked_again_where_the_embedder_changed_meanwhile(house: House) -> None:
     query = Query(collection="bare", vector=np.eye(4, dtype=np.float32)[0])
     assert isinstance(await house.retrieval.query(query), QueryResult)
     assert house.store.calls == [1, 1]

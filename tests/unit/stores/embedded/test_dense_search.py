@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -138,13 +140,15 @@ def test_a_graph_that_knows_less_than_half_is_not_used(make_index: MakeIndex) ->
     assert index.view(0).graph is not None
 
 
-def test_births_after_a_view_are_not_in_it(make_index: MakeIndex) -> None:
+@pytest.mark.parametrize("gap", [0, 7], ids=["ids in a row", "ids with gaps"])
+def test_births_after_a_view_are_not_in_it(make_index: MakeIndex, gap: int) -> None:
     index = make_index()
-    bear(index, 0, rows(60, seed=1))
+    bear(index, 0, rows(30, seed=1))
+    bear(index, 30 + gap, rows(30, seed=3))
     build(index)
     old = index.view(1)
     # More than the file holds, so that the arrays are replaced; and all of it goes into the same graph.
-    bear(index, 60, rows(1000, seed=2))
+    bear(index, 60 + gap, rows(1000, seed=2))
     build(index)
     for k in (1, 10, 100):
         check(old, k=k)
@@ -201,16 +205,43 @@ def test_one_query_that_lacks_does_not_change_the_others(make_index: MakeIndex) 
         check_one(view, query, each, 5)
 
 
-def test_ties_are_won_by_the_smaller_id(make_index: MakeIndex) -> None:
+@pytest.mark.parametrize("exact", [True, False])
+def test_ties_are_won_by_the_smaller_id(make_index: MakeIndex, exact: bool) -> None:
     index = make_index(Metric.DOT)
     bear(index, 0, np.ones((30, DIMENSION), dtype=np.float32))
+    build(index)
     view = index.view(0)
-    (found,) = search(view, np.ones((1, DIMENSION), dtype=np.float32), k=4, ef=4, exact=True)
+    (found,) = search(view, np.ones((1, DIMENSION), dtype=np.float32), k=4, ef=30, exact=exact)
+    assert found.strategy is (SearchStrategy.EXACT if exact else SearchStrategy.ANN)
     assert found.candidates.chunks.tolist() == [FIRST, FIRST + 1, FIRST + 2, FIRST + 3]
 
 
+def test_scores_that_tie_after_rounding_are_ordered_by_id(make_index: MakeIndex) -> None:
+    index = make_index()
+    bear(index, 0, rows(20, seed=1))
+    build(index)
+    view = index.view(0)
+
+    class Rounding:
+        """The second chunk's product with the query is the larger one, and both are beyond 1."""
+
+        def nearest(self, queries: Rows, k: int, **_: object) -> tuple[Any, Any, int]:
+            assert len(queries) == 1
+            assert k >= 3
+            labels = np.array([[FIRST + 1, FIRST, FIRST + 7]])
+            return labels, np.array([[-2e-7, -1e-7, 0.5]], dtype=np.float32), view.slots.length
+
+    rounded: Any = replace(view, graph=cast("Any", Rounding()))
+    (found,) = search(rounded, comparable(rows(1), Metric.COSINE), k=3, ef=3, exact=False)
+    assert found.candidates.chunks.tolist() == [FIRST, FIRST + 1, FIRST + 7]
+    assert found.candidates.scores.tolist() == [1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize("gap", [0, 3], ids=["ids in a row", "ids with gaps"])
 @pytest.mark.parametrize("seed", range(4))
-def test_any_history_is_seen_right_by_every_view_that_is_held(make_index: MakeIndex, seed: int) -> None:
+def test_any_history_is_seen_right_by_every_view_that_is_held(
+    make_index: MakeIndex, seed: int, gap: int
+) -> None:
     random = np.random.default_rng(seed)
     index = make_index(Metric.EUCLIDEAN)
     held: list[DenseView] = []
@@ -221,7 +252,7 @@ def test_any_history_is_seen_right_by_every_view_that_is_held(make_index: MakeIn
             count = int(random.integers(1, 30))
             bear(index, place, rows(count, seed=place))
             alive.append((place, count))
-            place += count
+            place += count + gap
         else:
             die(index, *alive.pop(int(random.integers(len(alive)))), seq=seq)
         view = index.view(seq)
