@@ -82,6 +82,17 @@ def test_what_is_compared_is_exact(index: DenseIndex, share: float, exact: bool)
     assert share_of_the_best(view, queries, ids, found, 10) == 1
 
 
+@pytest.mark.parametrize("rows_a_piece", [1, 7, 10_000])
+def test_pieces_find_what_the_whole_does(
+    index: DenseIndex, monkeypatch: pytest.MonkeyPatch, rows_a_piece: int
+) -> None:
+    monkeypatch.setattr(filtered_search, "PICKED_VALUES", rows_a_piece * DIMENSION)
+    view = index.view(0)
+    ids = FIRST + np.flatnonzero(np.random.default_rng(2).random(COUNT) < 0.2)
+    queries = comparable(rows(5), Metric.COSINE)
+    assert share_of_the_best(view, queries, ids, find(view, queries, ids, exact=True), 10) == 1
+
+
 @pytest.mark.usefixtures("graph_is_cheap")
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.9, 1.0])
 def test_a_filter_beside_the_query_is_the_graph_s(index: DenseIndex, share: float) -> None:
