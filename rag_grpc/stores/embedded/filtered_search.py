@@ -52,7 +52,7 @@ An estimate: benchmarks/filters.py shows what plans cost that are made by it, no
 PICKED_VALUES = 200_000
 """Numbers that are picked out at a time: 800 KB, which stay in the processor's cache and are fewer than the
 allocator takes from the kernel and gives back each time (`allocator.LARGE_BYTES`), so that their pages do not
-fault anew. 5,000 rows of 384 took 0.6 ms so, and 2.3 to 5.1 in pieces of 2 MB or whole."""
+fault anew (docs/performance.md, "Filters and modes")."""
 NONE = (np.empty(0, np.int64), np.empty(0, np.float32))
 """No slots, and no scores."""
 
@@ -152,9 +152,22 @@ def _best(view: DenseView, queries: Rows, allowed: AllowedChunks, k: int) -> lis
 def _picked(view: DenseView, queries: Rows, places: Ids, k: int) -> list[tuple[Ids, Scores]]:
     """Compare the slots in `places`, which are in order; return as `_best` does."""
     best = [NONE] * len(queries)
-    step = max(1, PICKED_VALUES // max(queries.shape[1], len(queries)))
+    step = max(1, BLOCK_VALUES // max(queries.shape[1], len(queries)))
     for begin in range(0, len(places), step):
         part = places[begin : begin + step]
-        scores = compare(view.slots.rows[part], queries, view.metric)
+        scores = _scores_of_picked(view, queries, part)
         best = [keep_best(each, row, part, k) for each, row in zip(best, scores, strict=True)]
     return best
+
+
+def _scores_of_picked(view: DenseView, queries: Rows, places: Ids) -> Scores:
+    """Score the slots in `places` as `compare` does: shape (queries, places).
+
+    Only rows are taken in small pieces. To keep the best of each would cost each query of a batch as often.
+    """
+    scores = np.empty((len(queries), len(places)), np.float32)
+    step = max(1, PICKED_VALUES // queries.shape[1])
+    for begin in range(0, len(places), step):
+        piece = slice(begin, begin + step)
+        scores[:, piece] = compare(view.slots.rows[places[piece]], queries, view.metric)
+    return scores

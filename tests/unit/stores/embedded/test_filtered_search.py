@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rag_grpc.allocator import LARGE_BYTES
 from rag_grpc.core.models import Chunking, Collection, Metric
 from rag_grpc.core.searches import SearchStrategy
 from rag_grpc.stores.embedded import filtered_search
@@ -83,14 +84,20 @@ def test_what_is_compared_is_exact(index: DenseIndex, share: float, exact: bool)
 
 
 @pytest.mark.parametrize("rows_a_piece", [1, 7, 10_000])
+@pytest.mark.parametrize("rows_a_block", [10, 10_000])
 def test_pieces_find_what_the_whole_does(
-    index: DenseIndex, monkeypatch: pytest.MonkeyPatch, rows_a_piece: int
+    index: DenseIndex, monkeypatch: pytest.MonkeyPatch, rows_a_piece: int, rows_a_block: int
 ) -> None:
     monkeypatch.setattr(filtered_search, "PICKED_VALUES", rows_a_piece * DIMENSION)
+    monkeypatch.setattr(filtered_search, "BLOCK_VALUES", rows_a_block * DIMENSION)
     view = index.view(0)
     ids = FIRST + np.flatnonzero(np.random.default_rng(2).random(COUNT) < 0.2)
     queries = comparable(rows(5), Metric.COSINE)
     assert share_of_the_best(view, queries, ids, find(view, queries, ids, exact=True), 10) == 1
+
+
+def test_a_piece_is_no_memory_that_the_allocator_gives_back_each_time() -> None:
+    assert filtered_search.PICKED_VALUES * np.dtype(np.float32).itemsize < LARGE_BYTES
 
 
 @pytest.mark.usefixtures("graph_is_cheap")
