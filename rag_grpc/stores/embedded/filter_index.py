@@ -17,6 +17,7 @@ microseconds that a step takes.
 from __future__ import annotations
 
 import threading
+import weakref
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -71,8 +72,7 @@ class FilterIndex:
         """By first chunk: the newest row of each content that has more than one."""
         self._first_rows = (array("q"), array("I"))
         """First chunks in order, and the row that each content began with."""
-        self._live = BitMap()
-        self._view = FilterView(self, self._live)
+        self._publish(BitMap())
 
     # -- writer thread
 
@@ -100,8 +100,13 @@ class FilterIndex:
                 if gone is not None:
                     live.discard(gone)
                     self._newest.pop(death.first_chunk, None)
-            self._live = live
-        self._view = FilterView(self, live)
+            self._publish(live)
+
+    def _publish(self, live: BitMap) -> None:
+        self._live = live
+        # Weakly, because a view holds its index: an index that is made anew, or whose collection is dropped,
+        # would stay in memory until Python looks for cycles, which is seldom here. Who searches holds it.
+        self._view: weakref.ref[FilterView] | None = None
 
     def _row_of(self, first_chunk: int) -> int | None:
         """Return the newest row of the content with that first chunk, None where it has none."""
@@ -135,8 +140,12 @@ class FilterIndex:
                 self._add(value, where, row)
 
     def view(self) -> FilterView:
-        """Return what a search that begins now asks."""
-        return self._view
+        """Return what a search that begins now asks; the same one until the next `apply`, if it is held."""
+        view = None if self._view is None else self._view()
+        if view is None:
+            view = FilterView(self, self._live)
+            self._view = weakref.ref(view)
+        return view
 
     @property
     def documents(self) -> int:
@@ -166,8 +175,7 @@ class FilterIndex:
             fresh._times = {name: values.renumbered(numbers) for name, values in self._times.items()}
             fresh._first_rows[0].extend(fresh._firsts)
             fresh._first_rows[1].extend(range(len(rows)))
-            fresh._live = BitMap(range(len(rows)))
-        fresh._view = FilterView(fresh, fresh._live)
+            fresh._publish(BitMap(range(len(rows))))
         return fresh
 
     # -- kept over a restart
@@ -194,13 +202,12 @@ class FilterIndex:
         made._contents, made._firsts, made._counts = (parts.numbers(each) for each in "qqI")
         made._first_rows = parts.numbers("q"), parts.numbers("I")
         made._newest = dict(parts.value())
-        made._live = parts.rows()
+        made._publish(parts.rows())
         made._texts = {name: MetadataColumn.read(parts) for name in _TEXTS}
         for name in _TIMES:
             made._times[name].read(parts)
         paths = [tuple(path) for path in parts.value()]
         made._columns = {path: MetadataColumn.read(parts) for path in paths}
-        made._view = FilterView(made, made._live)
         return made
 
     # -- searches, with the lock held

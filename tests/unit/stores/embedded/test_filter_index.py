@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -208,3 +210,21 @@ def test_keys_that_one_document_has_cost_little_more_than_their_text() -> None:
         tracemalloc.stop()
     assert taken / keys < 700
     check(*model.snapshot(), [tree('"key 7" = "v"'), tree('"key 7" != "v"'), tree('"before 3":*')])
+
+
+def test_an_index_that_nobody_holds_is_gone_at_once() -> None:
+    """Not when Python next looks for cycles: that is seldom, and an index can be megabytes."""
+    model = Model()
+    model.put({"lang": "de"})
+    view = model.index.view()
+    assert model.index.view() is view
+    gone = weakref.ref(model.index)
+    gc.disable()
+    try:
+        model.squeeze()
+        assert gone() is not None, "a search under way holds it"
+        check(view, model.living, [tree('lang = "de"')])
+        del view
+        assert gone() is None
+    finally:
+        gc.enable()
