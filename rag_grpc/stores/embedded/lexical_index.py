@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import tantivy
 
@@ -42,7 +42,7 @@ from rag_grpc.stores.embedded.lexical_folder import (
     read_reached,
     write_reached,
 )
-from rag_grpc.stores.embedded.lexical_schema import CHUNK, CONTENT, FORMAT, WORDS, prepare, schema
+from rag_grpc.stores.embedded.lexical_schema import CHUNK, CONTENT, FORMAT, WORDS, ChunkText, prepare, schema
 
 WRITER_BYTES: Final = 30_000_000
 """What the writer gathers before it writes a segment; it gives the memory back when it is closed."""
@@ -58,16 +58,10 @@ DEAD_FROM: Final = 64
 """How many contents are deleted before the share is looked at."""
 IDLE_SECONDS: Final = 30.0
 """After so long without a write the writer is closed: it holds memory and some threads."""
-
-
-class ChunkText(NamedTuple):
-    """What the words of a chunk are taken from."""
-
-    chunk: int
-    content: int
-    title: str
-    headings: tuple[str, ...]
-    text: str
+MOST_COMMITS: Final = 500
+"""After so many, the files are opened anew, in 3 ms: tantivy remembers each file that it has mapped, by its
+path, also when that is long gone (tantivy 0.26, `MmapCache`), and a commit makes some ten. That was 0.3 MiB
+a minute where words were written three times a second, without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +110,7 @@ class LexicalIndex:
         self._made = self._has_place = False
         self._waiting: list[ChunkText | int] = []
         self._places = places or WriterPlaces()
-        self._deleted = 0
+        self._deleted = self._commits = 0
         self._written_at = 0.0
 
     @classmethod
@@ -179,8 +173,13 @@ class LexicalIndex:
             with faults("cannot be committed"):
                 index, writer = self._written()
                 writer.commit()
-                index.reload()
-                self._see(index)
+                self._commits += 1
+                if self._commits < MOST_COMMITS:
+                    index.reload()
+                    self._see(index)
+                else:
+                    self._close_writer()
+                    self._attach(tantivy.Index.open(str(self.folder)))
             if self.crowded:
                 self._close_writer()
         self.pending = 0
@@ -287,6 +286,7 @@ class LexicalIndex:
     def _attach(self, index: tantivy.Index) -> None:
         prepare(index)
         self._index = index
+        self._commits = 0
         self._see(index)
 
     def _see(self, index: tantivy.Index) -> None:

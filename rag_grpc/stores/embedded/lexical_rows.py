@@ -26,7 +26,8 @@ from rag_grpc.stores.embedded.effects import Stored
 from rag_grpc.stores.embedded.folder import DataFolder
 from rag_grpc.stores.embedded.hit_rows import headings_of
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault, folders, new_folder
-from rag_grpc.stores.embedded.lexical_index import ChunkText, LexicalIndex
+from rag_grpc.stores.embedded.lexical_index import LexicalIndex
+from rag_grpc.stores.embedded.lexical_schema import ChunkText
 from rag_grpc.stores.embedded.migrations import first_id
 
 log = structlog.get_logger(__name__)

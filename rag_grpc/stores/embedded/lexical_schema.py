@@ -1,8 +1,8 @@
-"""What tantivy is told of an index of words: its fields, and how they are taken apart."""
+"""What tantivy is told of an index of words: its fields, how they are taken apart, and what goes in."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import tantivy
 
@@ -10,6 +10,16 @@ FORMAT: Final = 1
 """Changes when what is in the index does, so that older ones are made anew."""
 
 WORDS, CHUNK, CONTENT = "words", "chunk", "content"
+
+
+class ChunkText(NamedTuple):
+    """What the words of a chunk are taken from."""
+
+    chunk: int
+    content: int
+    title: str
+    headings: tuple[str, ...]
+    text: str
 
 
 def schema() -> tantivy.Schema:

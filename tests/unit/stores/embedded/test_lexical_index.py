@@ -221,3 +221,32 @@ async def test_what_was_committed_is_noted_while_later_words_wait(
     await again.open()
     assert len(await found_by(again, again.collection("things"), "lion")) == 5
     await again.close()
+
+
+async def test_files_are_opened_anew_after_so_many_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tantivy remembers of files that are gone is let go, and no search sees anything of it."""
+    monkeypatch.setattr(lexical_index, "MOST_COMMITS", 3)
+    store = make_store(tmp_path / "data", Records())
+    await store.open()
+    try:
+        collection = await store.create_collection(spec(), "")
+        await put(store, collection, written("first", "lion"))
+        await found_by(store, collection, "lion")
+        (state,) = store._engine.states.values()
+        opened = [state.lexical._index]
+        with state.hold(words=True) as held:
+            for number in range(10):
+                await put(store, collection, written(f"d{number}", "lion"))
+                assert len(await found_by(store, collection, "lion")) == number + 2
+                if state.lexical._index is not opened[-1]:
+                    opened.append(state.lexical._index)
+            assert held.lexical is not None
+            assert held.lexical.searcher is not None
+            assert held.lexical.searcher.num_docs == 1
+        assert len(opened) == 4, "after the third, sixth and ninth commit"
+        await store.submit(DeleteRefs(collection, (DocumentRef("first"),)))
+        assert len(await found_by(store, collection, "lion")) == 10
+    finally:
+        await store.close()
