@@ -24,6 +24,7 @@ import numpy as np
 from rag_grpc.core.models import Collection
 from rag_grpc.stores.embedded.dense_search import DenseView, comparable
 from rag_grpc.stores.embedded.graph import Graph
+from rag_grpc.stores.embedded.graph_pace import GraphPace
 from rag_grpc.stores.embedded.hit_file import HitFile
 from rag_grpc.stores.embedded.place_file import PlaceFile
 from rag_grpc.stores.embedded.vector_file import ALIVE, FIRST_CAPACITY, Ids, Rows, VectorFile
@@ -88,6 +89,7 @@ class DenseIndex:
         self.places = PlaceFile(path.with_suffix(".places"))
         self.hits = HitFile(path.with_suffix(".hits"))
         self.graph: Graph | None = None
+        self.pace = GraphPace(parameters.threads)
         self._deaths: deque[Died] = deque()
         self._marked_seq = 0
 
@@ -142,6 +144,11 @@ class DenseIndex:
         return replace(view, graph=graph, places=self.places, hits=self.hits)
 
     # -- index thread
+
+    @property
+    def in_graph(self) -> int:
+        """How many chunks are in the graph, marked ones included."""
+        return 0 if self.graph is None else len(self.graph)
 
     @property
     def tail(self) -> int:

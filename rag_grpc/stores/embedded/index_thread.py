@@ -41,7 +41,6 @@ ROWS_A_THREAD = 5
 NEARLY_DONE_ROWS = 512
 """A new index takes the old one's place when its tail is no longer than this."""
 RETRY_SECONDS = 30.0
-FIRST_ROW_SECONDS = 150e-6
 
 
 class IndexThread:
@@ -74,7 +73,6 @@ class IndexThread:
         self._remake = remake
         self._lexical = lexical
         self._post: Callable[[Task], concurrent.futures.Future[object]] | None = None
-        self._row_seconds = FIRST_ROW_SECONDS
         self._compaction: Compaction | None = None
         self._not_before = 0.0
         self._wake = threading.Event()
@@ -142,9 +140,7 @@ class IndexThread:
                     self._restless.note((state.collection.id,))
             with self._progress:
                 self._progress.notify_all()
-            self._snapshots.look_after(
-                states, busy=self._compaction is not None, row_seconds=self._row_seconds
-            )
+            self._snapshots.look_after(states, busy=self._compaction is not None)
             if not busy:
                 self._wake.wait(timeout=0.5)
                 self._wake.clear()
@@ -158,7 +154,7 @@ class IndexThread:
             or state.lexical_fault
             or state.coming is not None
             or (self._compaction is not None and self._compaction.state is state)
-            or self._snapshots.is_due(state, self._row_seconds)
+            or self._snapshots.is_due(state)
         )
 
     def _look_after(self, state: CollectionState) -> bool:
@@ -202,12 +198,13 @@ class IndexThread:
         if index.graph is not None and index.graph.lock.contended:
             threads, seconds = max(1, threads // 2), BUSY_SLICE_SECONDS
         fewest = max(FEWEST_ROWS, ROWS_A_THREAD * threads)
-        rows = max(fewest, min(MOST_ROWS, int(seconds / self._row_seconds)))
-        started = perf_counter()
+        rows = max(fewest, min(MOST_ROWS, int(seconds / index.pace.now)))
+        before, started = index.in_graph, perf_counter()
         moved = index.advance(oldest_seq, rows, threads=threads)
         if moved:
             taken = perf_counter() - started
-            self._row_seconds += 0.1 * (taken / moved - self._row_seconds)
+            # Rows that were dead before their turn came take nothing.
+            index.pace.note(taken, index.in_graph - before, threads=threads)
             self._telemetry.stage("graph_slice", taken)
         return moved > 0
 

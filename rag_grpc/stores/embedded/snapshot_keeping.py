@@ -59,14 +59,14 @@ class SnapshotKeeper:
                 log.exception("snapshot_broke")
                 self._give_up()
 
-    def look_after(self, states: Iterable[CollectionState], *, busy: bool, row_seconds: float) -> None:
+    def look_after(self, states: Iterable[CollectionState], *, busy: bool) -> None:
         """Take what a child made, or start one that is due, unless a compaction keeps memory `busy`.
 
-        `row_seconds` is what a row takes to come into a graph again. Raises nothing: a snapshot that fails,
-        of whatever kind the failure is, must not end the thread that looks after the indexes.
+        Raises nothing: a snapshot that fails, of whatever kind the failure is, must not end the thread that
+        looks after the indexes.
         """
         try:
-            self._step(states, busy=busy, row_seconds=row_seconds)
+            self._step(states, busy=busy)
         except Exception:
             log.exception("snapshot_broke")
             self._give_up()
@@ -79,7 +79,7 @@ class SnapshotKeeper:
             with suppress(Exception):
                 child.stop()
 
-    def _step(self, states: Iterable[CollectionState], *, busy: bool, row_seconds: float) -> None:
+    def _step(self, states: Iterable[CollectionState], *, busy: bool) -> None:
         if self._child is not None:
             if self._child.finished():
                 rest = RETRY_SECONDS if self._child.failed else self._child.seconds * REST
@@ -89,13 +89,14 @@ class SnapshotKeeper:
         if busy or monotonic() < self._not_before:
             return
         for state in states:
-            if self.is_due(state, row_seconds) and self._fits(state):
+            if self.is_due(state) and self._fits(state):
                 self._begin(state)
                 return
 
-    def is_due(self, state: CollectionState, row_seconds: float) -> bool:
+    def is_due(self, state: CollectionState) -> bool:
         """Say whether a collection wants one, now or as soon as it can be."""
-        return state.index.graph is not None and state.births * row_seconds >= self._snapshot_seconds
+        replay = state.births * state.index.pace.alone
+        return state.index.graph is not None and replay >= self._snapshot_seconds
 
     def _begin(self, state: CollectionState) -> None:
         try:
