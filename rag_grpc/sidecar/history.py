@@ -6,8 +6,8 @@ nothing outlives the process: for that there is Prometheus.
 
 A look is one row of numbers, and which number stands where is kept once for all of
 them: some forty methods and stages with their buckets, as dictionaries of their own in
-each look, took 50 KB of Python objects every five seconds, ten megabytes in all, which
-came to be within the first quarter of an hour and looked like a leak. Of what is older
+each look, took up to 80 KB of Python objects every five seconds, fourteen megabytes in all,
+which came to be within the first quarter of an hour and looked like a leak. Of what is older
 than the tables speak of, only its point of the curves is left.
 """
 

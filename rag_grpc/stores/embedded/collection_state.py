@@ -23,7 +23,8 @@ from rag_grpc.stores.embedded.dense_index import DenseIndex
 from rag_grpc.stores.embedded.dense_search import DenseView
 from rag_grpc.stores.embedded.filter_index import FilterIndex, FilterView
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
-from rag_grpc.stores.embedded.lexical_index import LexicalIndex, LexicalView
+from rag_grpc.stores.embedded.lexical_index import LexicalIndex
+from rag_grpc.stores.embedded.lexical_schema import LexicalView
 from rag_grpc.stores.embedded.side import Side
 
 log = structlog.get_logger(__name__)

@@ -57,7 +57,7 @@ _TIMES = ("create_time", "update_time")
 
 
 class FilterIndex:
-    """Rows by what documents have. `apply` is the writer thread's; the rest is for any thread."""
+    """Rows by what documents have. `apply` and `view` are the writer thread's; the rest is for any thread."""
 
     def __init__(self, codec: MetadataCodec) -> None:
         """Begin empty; `codec` takes metadata apart."""

@@ -22,6 +22,7 @@ from rag_grpc.stores.embedded.compaction import ROOM_FACTOR, Compaction
 from rag_grpc.stores.embedded.dense_index import DenseIndex, IndexParameters
 from rag_grpc.stores.embedded.filter_index import FilterIndex
 from rag_grpc.stores.embedded.folder import DataFolder
+from rag_grpc.stores.embedded.graph_pace import ROWS_A_THREAD
 from rag_grpc.stores.embedded.lexical_keeping import LexicalKeeper
 from rag_grpc.stores.embedded.restless import Restless
 from rag_grpc.stores.embedded.snapshot_keeping import SnapshotKeeper
@@ -36,8 +37,6 @@ all of them a slice took as long, because the searches that it met wanted one to
 IDLE_SLICE_SECONDS = 0.02
 FEWEST_ROWS, MOST_ROWS = 10, 2048
 """A slice costs as much as a row or two: threads wake up, and the caches are full of something else."""
-ROWS_A_THREAD = 5
-"""With fewer, hnswlib takes one thread."""
 NEARLY_DONE_ROWS = 512
 """A new index takes the old one's place when its tail is no longer than this."""
 RETRY_SECONDS = 30.0

@@ -24,7 +24,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +41,15 @@ from rag_grpc.stores.embedded.lexical_folder import (
     read_reached,
     write_reached,
 )
-from rag_grpc.stores.embedded.lexical_schema import CHUNK, CONTENT, FORMAT, WORDS, ChunkText, prepare, schema
+from rag_grpc.stores.embedded.lexical_schema import (
+    CONTENT,
+    FORMAT,
+    ChunkText,
+    LexicalView,
+    document,
+    prepare,
+    schema,
+)
 
 WRITER_BYTES: Final = 30_000_000
 """What the writer gathers before it writes a segment; it gives the memory back when it is closed."""
@@ -59,23 +66,8 @@ DEAD_FROM: Final = 64
 IDLE_SECONDS: Final = 30.0
 """After so long without a write the writer is closed: it holds memory and some threads."""
 MOST_COMMITS: Final = 500
-"""After so many, the files are opened anew, in 3 ms: tantivy remembers each file that it has mapped, by its
-path, also when that is long gone (tantivy 0.26, `MmapCache`), and a commit makes some ten. That was 0.3 MiB
-a minute where words were written three times a second, without end."""
-
-
-@dataclass(frozen=True, slots=True)
-class LexicalView:
-    """What a search sees of a collection's words. `searcher` is None while there are none.
-
-    `whole` says whether that is all that the view has: if not, a commit is due first, or the index sleeps.
-    """
-
-    whole: bool
-    searcher: tantivy.Searcher | None
-    schema: tantivy.Schema
-    analyzer: Analyzer
-    language: str
+"""Then files are opened anew: tantivy 0.27 remembers each path that it ever mapped (`MmapCache`), some ten a
+commit, which was 0.3 MiB a minute where words were written and searched for three times a second."""
 
 
 class LexicalIndex:
@@ -106,11 +98,10 @@ class LexicalIndex:
         self._index: tantivy.Index | None = None
         self._writer: tantivy.IndexWriter | None = None
         self._searcher: tantivy.Searcher | None = None
-        self.chunks = self.pending = 0
+        self.chunks = self.pending = self._deleted = self._commits = 0
         self._made = self._has_place = False
         self._waiting: list[ChunkText | int] = []
         self._places = places or WriterPlaces()
-        self._deleted = self._commits = 0
         self._written_at = 0.0
 
     @classmethod
@@ -174,12 +165,9 @@ class LexicalIndex:
                 index, writer = self._written()
                 writer.commit()
                 self._commits += 1
-                if self._commits < MOST_COMMITS:
+                if self._commits < MOST_COMMITS or not self._open_anew(writer):
                     index.reload()
                     self._see(index)
-                else:
-                    self._close_writer()
-                    self._attach(tantivy.Index.open(str(self.folder)))
             if self.crowded:
                 self._close_writer()
         self.pending = 0
@@ -262,11 +250,8 @@ class LexicalIndex:
                 self._deleted += 1
                 continue
             text = embedding_text(each.title, each.headings, each.text, without_context)
-            document = tantivy.Document()
-            document.add_text(WORDS, self._analyzer.joined(text, self.collection.language))
-            document.add_integer(CHUNK, each.chunk)
-            document.add_integer(CONTENT, each.content)
-            writer.add_document(document)
+            terms = self._analyzer.joined(text, self.collection.language)
+            writer.add_document(document(each, terms))
         return index, writer
 
     def _opened(self) -> tuple[tantivy.Index, tantivy.IndexWriter]:
@@ -282,6 +267,21 @@ class LexicalIndex:
             self._writer = self._index.writer(heap_size=WRITER_BYTES, num_threads=1)
             self._has_place = self._places.take()
         return self._index, self._writer
+
+    def _open_anew(self, writer: tantivy.IndexWriter) -> bool:
+        """Open the files again, after a commit; say whether that went well."""
+        self._commits = 0
+        try:
+            with faults("cannot be opened anew"):
+                # A merge that went on would leave files that the new index does not know of, for good.
+                writer.wait_merging_threads()
+                self._attach(tantivy.Index.open(str(self.folder)))
+        except LexicalFault:
+            # No descriptor to spare, say. The open one is whole, and will do until the next time.
+            return False
+        finally:
+            self._close_writer()
+        return True
 
     def _attach(self, index: tantivy.Index) -> None:
         prepare(index)

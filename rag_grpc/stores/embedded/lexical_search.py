@@ -22,8 +22,7 @@ from rag_grpc.core.searches import Candidates, WordCounts
 from rag_grpc.stores.embedded.allowed_chunks import AllowedChunks
 from rag_grpc.stores.embedded.dense_search import DenseView
 from rag_grpc.stores.embedded.lexical_folder import LexicalFault
-from rag_grpc.stores.embedded.lexical_index import LexicalView
-from rag_grpc.stores.embedded.lexical_schema import CHUNK, WORDS
+from rag_grpc.stores.embedded.lexical_schema import CHUNK, WORDS, LexicalView
 from rag_grpc.stores.embedded.vector_file import Ids, Slots
 
 TIES: Final = 16

@@ -10,12 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import tantivy
 
 from rag_grpc.core.analysis import PlainAnalyzer
 from rag_grpc.core.errors import NotReady, WordsNotReady
-from rag_grpc.core.models import Collection, DeleteRefs, DocumentRef
+from rag_grpc.core.models import Chunking, Collection, DeleteRefs, DocumentRef, Metric
 from rag_grpc.core.searches import LexicalQuery, Search
 from rag_grpc.stores.embedded import following, lexical_index
+from rag_grpc.stores.embedded.lexical_index import LexicalIndex
+from rag_grpc.stores.embedded.lexical_schema import ChunkText
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, put, spec
 from tests.contracts.store_lexical import find_words, found_by, select_words, written
@@ -223,6 +226,67 @@ async def test_what_was_committed_is_noted_while_later_words_wait(
     await again.close()
 
 
+def bare_index(folder: Path) -> LexicalIndex:
+    collection = Collection(1, "uid", "things", "none", "", 4, Metric.COSINE, Chunking(), "", 0)
+    return LexicalIndex(collection, PlainAnalyzer(), folder, seq=0)
+
+
+def add(index: LexicalIndex, number: int) -> None:
+    """Write enough for a segment of its own, and have it committed."""
+    chunks = range(FEW_CHUNKS * number, FEW_CHUNKS * (number + 1))
+    index.add(ChunkText(each, each, "", (), f"lion word{each}") for each in chunks)
+    index.commit()
+
+
+def found(index: LexicalIndex) -> int:
+    searcher = index.view().searcher
+    return searcher.num_docs if searcher is not None else 0
+
+
+FEW_CHUNKS = 60
+
+
+def test_opening_anew_leaves_no_file_of_a_merge_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight segments are merged, so that a merge is under way each time."""
+    monkeypatch.setattr(lexical_index, "MOST_COMMITS", 8)
+    index = bare_index(tmp_path / "words")
+    for number in range(64):
+        add(index, number)
+        assert found(index) == FEW_CHUNKS * (number + 1)
+    index.close()
+    listed = json.loads((tmp_path / "words" / "meta.json").read_text())["segments"]
+    segments = {each["segment_id"].replace("-", "") for each in listed}
+    files = [each for each in (tmp_path / "words").iterdir() if len(each.stem) == len(min(segments))]
+    assert len(files) >= len(segments)
+    assert [each.name for each in files if each.stem not in segments] == []
+
+
+def test_an_index_that_cannot_be_opened_anew_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexical_index, "MOST_COMMITS", 2)
+    index = bare_index(tmp_path / "words")
+    add(index, 0)
+    refused = []
+
+    class Refusing:
+        @staticmethod
+        def open(path: str) -> None:
+            refused.append(path)
+            raise ValueError("too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tantivy, "Index", Refusing)
+        for number in (1, 2, 3):
+            add(index, number)
+            assert found(index) == FEW_CHUNKS * (number + 1)
+    assert len(refused) == 2, "at the second commit and the fourth"
+    for number in (4, 5):
+        add(index, number)
+    assert found(index) == FEW_CHUNKS * 6
+    index.close()
+
+
 async def test_files_are_opened_anew_after_so_many_commits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,17 +299,17 @@ async def test_files_are_opened_anew_after_so_many_commits(
         await put(store, collection, written("first", "lion"))
         await found_by(store, collection, "lion")
         (state,) = store._engine.states.values()
-        opened = [state.lexical._index]
+        index, opened = state.lexical._index, 0
         with state.hold(words=True) as held:
             for number in range(10):
                 await put(store, collection, written(f"d{number}", "lion"))
                 assert len(await found_by(store, collection, "lion")) == number + 2
-                if state.lexical._index is not opened[-1]:
-                    opened.append(state.lexical._index)
+                opened += state.lexical._index is not index
+                index = state.lexical._index
             assert held.lexical is not None
             assert held.lexical.searcher is not None
             assert held.lexical.searcher.num_docs == 1
-        assert len(opened) == 4, "after the third, sixth and ninth commit"
+        assert opened == 3, "after the third, sixth and ninth commit"
         await store.submit(DeleteRefs(collection, (DocumentRef("first"),)))
         assert len(await found_by(store, collection, "lion")) == 10
     finally:

@@ -122,3 +122,20 @@ async def test_a_graph_is_saved_where_filters_cannot_be(
     monkeypatch.setattr(snapshot_keeping, "keep_filters", refuse)
     await fill(store)
     await eventually(lambda: was_saved(store))
+
+
+async def test_a_snapshot_is_due_by_what_rows_take_by_themselves(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by what they take under load, which says nothing of a start."""
+    await fill(store)
+    await eventually(lambda: was_saved(store))
+    (state,) = store._engine.states.values()
+    keeper = store._engine._indexes._snapshots
+    monkeypatch.setattr(keeper, "_snapshot_seconds", 1.0)
+    monkeypatch.setattr(state.index.pace, "alone", 0.01)
+    monkeypatch.setattr(state.index.pace, "now", 0.06)
+    for births, due in ((99, False), (101, True)):
+        monkeypatch.setattr(state, "births", births)
+        assert keeper.is_due(state) is due
+    monkeypatch.setattr(state, "births", 0)
