@@ -50,9 +50,8 @@ from rag_grpc.stores.embedded.lexical_schema import (
     prepare,
     schema,
 )
+from rag_grpc.stores.embedded.lexical_writer import LexicalWriter
 
-WRITER_BYTES: Final = 30_000_000
-"""What the writer gathers before it writes a segment; it gives the memory back when it is closed."""
 EAGER_CHUNKS: Final = 1000
 """From so many chunks on, that nobody sees yet, a commit costs little more than adding them did."""
 FEW_CHANGES: Final = 50
@@ -96,12 +95,11 @@ class LexicalIndex:
         self._analyzer = analyzer
         self._schema = schema()
         self._index: tantivy.Index | None = None
-        self._writer: tantivy.IndexWriter | None = None
+        self._writer = LexicalWriter(places or WriterPlaces())
         self._searcher: tantivy.Searcher | None = None
         self.chunks = self.pending = self._deleted = self._commits = 0
-        self._made = self._has_place = False
+        self._made = False
         self._waiting: list[ChunkText | int] = []
-        self._places = places or WriterPlaces()
         self._written_at = 0.0
 
     @classmethod
@@ -130,7 +128,7 @@ class LexicalIndex:
     @property
     def crowded(self) -> bool:
         """Whether it has a writer for which there is no place, so that a commit is due."""
-        return self._writer is not None and not self._has_place
+        return self._writer.crowded
 
     def wake(self) -> None:
         """Open the files of an index that sleeps. Raises LexicalFault."""
@@ -140,8 +138,8 @@ class LexicalIndex:
 
     def sleep(self) -> None:
         """Close the files until they are needed, unless something was written that is not committed."""
-        if self._writer is None or not self.pending:
-            self._close_writer()
+        if not self._writer.is_open or not self.pending:
+            self._writer.close()
             self._searcher = self._index = None
 
     def view(self) -> LexicalView:
@@ -165,11 +163,11 @@ class LexicalIndex:
                 index, writer = self._written()
                 writer.commit()
                 self._commits += 1
-                if self._commits < MOST_COMMITS or not self._open_anew(writer):
+                if self._commits < MOST_COMMITS or not self._open_anew():
                     index.reload()
                     self._see(index)
             if self.crowded:
-                self._close_writer()
+                self._writer.finish()
         self.pending = 0
         self._committed_seq = self.added_seq
 
@@ -207,12 +205,12 @@ class LexicalIndex:
     def rest(self) -> None:
         """Close a writer that nobody has used for a while."""
         idle = not self.pending and time.monotonic() - self._written_at > IDLE_SECONDS
-        if self._writer is not None and idle:
-            self._close_writer()
+        if idle:
+            self._writer.finish()
 
     def close(self, *, remove: bool = False) -> None:
         """Let go of the files; searchers that are still held stay readable."""
-        self._close_writer()
+        self._writer.close()
         self._searcher = self._index = None
         self._made = False
         self._waiting = []
@@ -234,7 +232,7 @@ class LexicalIndex:
         """Keep few changes for the next commit, and hand many to the writer."""
         self._waiting += changes
         self.pending += len(changes)
-        if self._writer is not None or len(self._waiting) >= FEW_CHANGES:
+        if self._writer.is_open or len(self._waiting) >= FEW_CHANGES:
             with faults("cannot be written"):
                 self._written()
         self._written_at = time.monotonic()
@@ -263,24 +261,19 @@ class LexicalIndex:
         self.wake()
         if self._index is None:
             raise AssertionError("awake without an index")
-        if self._writer is None:
-            self._writer = self._index.writer(heap_size=WRITER_BYTES, num_threads=1)
-            self._has_place = self._places.take()
-        return self._index, self._writer
+        return self._index, self._writer.opened(self._index)
 
-    def _open_anew(self, writer: tantivy.IndexWriter) -> bool:
+    def _open_anew(self) -> bool:
         """Open the files again, after a commit; say whether that went well."""
         self._commits = 0
+        # A merge that went on would leave files that the new index does not know of, for good.
+        self._writer.finish()
         try:
             with faults("cannot be opened anew"):
-                # A merge that went on would leave files that the new index does not know of, for good.
-                writer.wait_merging_threads()
                 self._attach(tantivy.Index.open(str(self.folder)))
         except LexicalFault:
             # No descriptor to spare, say. The open one is whole, and will do until the next time.
             return False
-        finally:
-            self._close_writer()
         return True
 
     def _attach(self, index: tantivy.Index) -> None:
@@ -292,9 +285,3 @@ class LexicalIndex:
     def _see(self, index: tantivy.Index) -> None:
         self._searcher = index.searcher()
         self.chunks = self._searcher.num_docs
-
-    def _close_writer(self) -> None:
-        self._writer = None
-        if self._has_place:
-            self._has_place = False
-            self._places.give_back()

@@ -17,6 +17,7 @@ from rag_grpc.core.errors import NotReady, WordsNotReady
 from rag_grpc.core.models import Chunking, Collection, DeleteRefs, DocumentRef, Metric
 from rag_grpc.core.searches import LexicalQuery, Search
 from rag_grpc.stores.embedded import following, lexical_index
+from rag_grpc.stores.embedded.awake_words import WriterPlaces
 from rag_grpc.stores.embedded.lexical_index import LexicalIndex
 from rag_grpc.stores.embedded.lexical_schema import ChunkText
 from rag_grpc.stores.embedded.store import EmbeddedStore
@@ -24,6 +25,7 @@ from tests.contracts.fakes import JsonCodec, Records, put, spec
 from tests.contracts.store_lexical import find_words, found_by, select_words, written
 
 DOCUMENTS = 40
+FEW_CHUNKS = 60
 
 
 class OtherAnalyzer(PlainAnalyzer):
@@ -226,9 +228,9 @@ async def test_what_was_committed_is_noted_while_later_words_wait(
     await again.close()
 
 
-def bare_index(folder: Path) -> LexicalIndex:
+def bare_index(folder: Path, *, places: int = 1) -> LexicalIndex:
     collection = Collection(1, "uid", "things", "none", "", 4, Metric.COSINE, Chunking(), "", 0)
-    return LexicalIndex(collection, PlainAnalyzer(), folder, seq=0)
+    return LexicalIndex(collection, PlainAnalyzer(), folder, seq=0, places=WriterPlaces(places))
 
 
 def add(index: LexicalIndex, number: int) -> None:
@@ -243,7 +245,20 @@ def found(index: LexicalIndex) -> int:
     return searcher.num_docs if searcher is not None else 0
 
 
-FEW_CHUNKS = 60
+def segments_of(folder: Path) -> set[str]:
+    listed = json.loads((folder / "meta.json").read_text())["segments"]
+    return {each["segment_id"].replace("-", "") for each in listed}
+
+
+@pytest.mark.parametrize("places", [0, 1])
+def test_segments_are_merged_also_where_each_commit_closes_its_writer(tmp_path: Path, places: int) -> None:
+    """As in a server with more collections that are written to than writers may be open."""
+    index = bare_index(tmp_path / "words", places=places)
+    for number in range(48):
+        add(index, number)
+    assert found(index) == FEW_CHUNKS * 48
+    index.close()
+    assert len(segments_of(tmp_path / "words")) < 24
 
 
 def test_opening_anew_leaves_no_file_of_a_merge_behind(
@@ -256,8 +271,7 @@ def test_opening_anew_leaves_no_file_of_a_merge_behind(
         add(index, number)
         assert found(index) == FEW_CHUNKS * (number + 1)
     index.close()
-    listed = json.loads((tmp_path / "words" / "meta.json").read_text())["segments"]
-    segments = {each["segment_id"].replace("-", "") for each in listed}
+    segments = segments_of(tmp_path / "words")
     files = [each for each in (tmp_path / "words").iterdir() if len(each.stem) == len(min(segments))]
     assert len(files) >= len(segments)
     assert [each.name for each in files if each.stem not in segments] == []
