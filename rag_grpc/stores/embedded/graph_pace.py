@@ -5,7 +5,7 @@ wants the processors. How long a start would take to put rows in again is one of
 nothing else is at work then. Under load they differ by a factor of three to six (100,000 x 384 on
 two processors: 400 to 1,200 us a row beside a writer and searches, 200 by itself), and a
 graph that was saved by the first was saved, with all that this costs searches and the disk,
-after two seconds' worth of rows where its operator had allowed ten.
+after two to four seconds' worth of rows where its operator had allowed ten.
 
 By itself is seen by the fastest slices, since load only ever adds: an expectile (Newey and
 Powell, "Asymmetric Least Squares Estimation and Testing", 1987), which falls fast and rises
