@@ -108,6 +108,7 @@ def test_strays_of_a_killed_server_are_removed(start: Start, tmp_path: Path) -> 
     indexes = used(start, tmp_path) / "indexes"
     strays = [
         indexes / "1" / "making-5" / "graph.bin",
+        indexes / "1" / "removing-snapshot-5" / "graph.bin",
         indexes / "77" / "vectors-1.f32",
         indexes / "odd" / "x",
     ]

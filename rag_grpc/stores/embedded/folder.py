@@ -6,8 +6,8 @@
         vectors-<n>.f32                 every vector, flat, memory-mapped; made anew at each start
         vectors-<n>.places              where hits stand, as far as it is known; likewise
         vectors-<n>.hits (-heads)       hits as they were sent, the latest of them; likewise
-        snapshot-<seq>/                 the graph as it was at that seq
-        making-*/                       a snapshot that is not finished
+        snapshot-<seq>/ (-<n>)          the graph as it was at that seq
+        making-*/, removing-*/          a snapshot that is not finished, or not gone
         lexical-<n>/                    the index of words; the newest that is whole
 
 One process a folder, because SQLite wants one writer that also checkpoints, and the
@@ -22,8 +22,12 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Final
 
 from rag_grpc.core.errors import NotConfigured
+
+_STRAYS: Final = ("making", "removing", "vectors")
+"""What of a collection's folder no start can use."""
 
 
 class DataFolder:
@@ -80,7 +84,7 @@ class DataFolder:
             if not folder.name.isdigit() or int(folder.name) not in live:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            for stray in (*folder.glob("making-*"), *folder.glob("vectors-*")):
+            for stray in (each for kind in _STRAYS for each in folder.glob(f"{kind}-*")):
                 if stray.is_dir():
                     shutil.rmtree(stray, ignore_errors=True)
                 else:

@@ -62,6 +62,7 @@ class SnapshotChild:
         self._making.mkdir(parents=True)
         self._fault = ""
         self._manifest: Manifest | None = None
+        self._published = self._making
         self._sealing: threading.Thread | None = None
         self._pid = _fork(graph, self._making / GRAPH_FILE)
 
@@ -108,7 +109,7 @@ class SnapshotChild:
         # What takes the collection over holds `following` too, and sets the same anew.
         with self.state.following:
             if self.obsolete:
-                remove(self._making.parent / f"snapshot-{self._manifest.seq}")
+                remove(self._published)
                 return
             self.state.births -= self._births
             self.state.snapshot_seq, self.state.snapshot_time = self._manifest.seq, self._manifest.made_at
@@ -129,7 +130,7 @@ class SnapshotChild:
             return
         try:
             manifest = seal(self._making, self._content, self._collection, self._parameters)
-            publish(self._making, manifest.seq)
+            self._published = publish(self._making, manifest.seq)
         except (OSError, MemoryError) as error:
             self._fault = str(error) or type(error).__name__
         else:

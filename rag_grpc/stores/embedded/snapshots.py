@@ -4,11 +4,14 @@ hnswlib's file has no checksum and no version, saving reports no error, and one
 flipped bit in it crashes the process at the next search. So a snapshot is a folder
 with a manifest that holds sizes, SHA-256 and all parameters; it is written under
 another name, synced, and renamed when it is whole. Whoever loads one verifies all
-of it first, and builds the graph from the database where anything differs.
+of it first, and builds the graph from the database where anything differs. The old
+one goes after the new one is there, and under another name too: a process that is
+killed in between must not leave half a snapshot, or none.
 
     snapshot-<seq>/graph.bin        hnswlib's own format
     snapshot-<seq>/members.npy      ids of the chunks in it that lived, rising, int64
     snapshot-<seq>/manifest.json
+    snapshot-<seq>-<n>/             a later one of the same seq, which has more chunks in it
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import structlog
@@ -35,6 +40,7 @@ FORMAT = 2
 GRAPH_FILE = "graph.bin"
 MEMBERS_FILE = "members.npy"
 MANIFEST_FILE = "manifest.json"
+_NAME: Final = re.compile(r"snapshot-(?P<seq>[0-9]+)(-(?P<number>[0-9]+))?")
 
 
 class SnapshotUnusable(Exception):
@@ -123,28 +129,47 @@ def seal(making: Path, content: Content, collection: Collection, parameters: Ind
 def publish(making: Path, seq: int) -> Path:
     """Rename a finished snapshot to its name, and remove older ones. Raises OSError."""
     folder = making.parent
-    final = folder / f"snapshot-{seq}"
-    shutil.rmtree(final, ignore_errors=True)
+    older = snapshots(folder)
+    final = folder / _new_name(seq, {each.name for each in older})
     making.rename(final)
     sync(folder)
-    for other in snapshots(folder):
-        if other != final:
-            shutil.rmtree(other, ignore_errors=True)
+    for each in older:
+        remove(each)
     return final
+
+
+def _new_name(seq: int, taken: set[str]) -> str:
+    """Name a snapshot so that it sorts behind those of the same seq.
+
+    There are such where a graph took in chunks that were waiting, and nothing was written meanwhile.
+    """
+    numbers = [order[1] for name in taken if (order := _order(name)) is not None and order[0] == seq]
+    return f"snapshot-{seq}-{max(numbers) + 1}" if numbers else f"snapshot-{seq}"
+
+
+def _order(name: str) -> tuple[int, int] | None:
+    """Return a snapshot's seq and number, None where that is not its name."""
+    found = _NAME.fullmatch(name)
+    return None if found is None else (int(found["seq"]), int(found["number"] or 0))
 
 
 def snapshots(folder: Path) -> list[Path]:
     """List the snapshots of a collection's index folder, newest first."""
-    found = [path for path in folder.glob("snapshot-*") if path.name.removeprefix("snapshot-").isdigit()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("snapshot-")), reverse=True)
+    found = [(order, path) for path in folder.glob("snapshot-*") if (order := _order(path.name)) is not None]
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def remove(snapshot: Path) -> None:
-    """Remove a snapshot, or whatever has its name."""
-    if snapshot.is_dir() and not snapshot.is_symlink():
-        shutil.rmtree(snapshot, ignore_errors=True)
+    """Remove a snapshot, or whatever has its name. What a kill leaves of it has another one."""
+    removing = snapshot.with_name(f"removing-{snapshot.name}")
+    try:
+        snapshot.rename(removing)
+    except OSError:  # what was removed before and could not go, or a disk that is only read
+        removing = snapshot
+    if removing.is_dir() and not removing.is_symlink():
+        shutil.rmtree(removing, ignore_errors=True)
     else:
-        snapshot.unlink(missing_ok=True)
+        removing.unlink(missing_ok=True)
 
 
 def read_manifest(snapshot: Path) -> Manifest:
