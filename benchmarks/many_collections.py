@@ -31,6 +31,8 @@ COUNTS = (10, 100, 1000)
 DOCUMENTS = 100
 DIMENSION = 384
 SETTLE_SECONDS = 5
+REST_SECONDS = 35
+"""After half a minute without a use the server closes what it holds open of indexes and writers of words."""
 IDLE_SECONDS = 20
 
 
@@ -55,6 +57,7 @@ class Costs:
     descriptors_written: int
     query_median: float
     idle_written: float
+    idle_rested: float
     stop: float
 
 
@@ -75,6 +78,7 @@ def measure(count: int, idle: float) -> Costs:
                 written = look_at(server.pid)
                 queries = [_asked(client, number) for number in range(count)]
             _, idle_written = _rested(server, idle)
+            _, idle_rested = _rested(server, idle, settle=REST_SECONDS - SETTLE_SECONDS - idle)
             began = time.perf_counter()
         stop = time.perf_counter() - began
     return Costs(
@@ -95,6 +99,7 @@ def measure(count: int, idle: float) -> Costs:
         descriptors_written=written.descriptors,
         query_median=statistics.median(queries) if queries else 0.0,
         idle_written=idle_written,
+        idle_rested=idle_rested,
         stop=stop,
     )
 
@@ -144,9 +149,9 @@ def _asked(client: RagClient, number: int) -> float:
     return time.perf_counter() - began
 
 
-def _rested(server: Addresses, idle: float) -> tuple[ProcessFacts, float]:
+def _rested(server: Addresses, idle: float, *, settle: float = SETTLE_SECONDS) -> tuple[ProcessFacts, float]:
     """Look at a server that nobody asks anything, and say which share of a core it takes."""
-    time.sleep(SETTLE_SECONDS)
+    time.sleep(max(0.0, settle))
     before, began = look_at(server.pid), time.perf_counter()
     time.sleep(idle)
     after = look_at(server.pid)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from time import monotonic
 
 import structlog
 
@@ -49,7 +50,8 @@ class CollectionState:
     made anew. `lexical_fault` likewise, for the index of words and for searches that look for words.
     `births` counts chunks that came in since the last snapshot began. `filters_seq` is as of when filters
     lie on the disk, -1 where they do not. `coming` is the index of the shadow that is being worked on, None
-    where none is; `swapped_seq` is when the last one took over.
+    where none is; `swapped_seq` is when the last one took over. `words_used_at` is when the index of words
+    was last searched or written to, by time.monotonic().
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class CollectionState:
         self.snapshot_seq = -1
         self.snapshot_time: int | None = None
         self.filters_seq = -1
+        self.words_used_at = monotonic()
         # Held while a group is taken in, from its first word to its view, and while words are committed:
         # so the last view is always of the same seq as what a commit makes visible.
         self.following = threading.Lock()
@@ -152,6 +155,7 @@ class CollectionState:
 
     def words(self) -> LexicalView | None:
         """Return the words as of their last commit, None while they are made anew. Any thread."""
+        self.words_used_at = monotonic()
         if self.lexical.asleep:
             with self.following:
                 self._ready_words(commit=False)
@@ -160,11 +164,15 @@ class CollectionState:
 
     def words_used(self) -> None:
         """Have others' indexes of words closed, where this one's is open and too many are. Any thread."""
+        self.words_used_at = monotonic()
         if self.lexical.awake and not self.dropped:
             self._awake.used(self)
 
     def let_words_sleep(self) -> bool:
-        """Close the index of words until it is asked for, unless it is at work; say whether it is closed."""
+        """Close the index of words until it is asked for, unless it is at work; say whether it is closed.
+
+        Must not wait. Any thread.
+        """
         if not self.following.acquire(blocking=False):
             return False
         try:

@@ -32,7 +32,7 @@ import tantivy
 from rag_grpc.core.analysis import Analyzer
 from rag_grpc.core.chunking import embedding_text
 from rag_grpc.core.models import Collection
-from rag_grpc.stores.embedded.awake_words import WriterPlaces
+from rag_grpc.stores.embedded.awake_words import IDLE_SECONDS, WriterPlaces
 from rag_grpc.stores.embedded.lexical_folder import (
     LexicalFault,
     Reached,
@@ -62,8 +62,6 @@ DEAD_SHARE: Final = 0.2
 """From this share of dead chunks on, an index is made anew."""
 DEAD_FROM: Final = 64
 """How many contents are deleted before the share is looked at."""
-IDLE_SECONDS: Final = 30.0
-"""After so long without a write the writer is closed: it holds memory and some threads."""
 MOST_COMMITS: Final = 500
 """Then files are opened anew: tantivy 0.27 remembers each path that it ever mapped (`MmapCache`), some ten a
 commit, which was 0.3 MiB a minute where words were written and searched for three times a second."""
@@ -137,9 +135,12 @@ class LexicalIndex:
                 self._attach(tantivy.Index.open(str(self.folder)))
 
     def sleep(self) -> None:
-        """Close the files until they are needed, unless something was written that is not committed."""
-        if not self._writer.is_open or not self.pending:
-            self._writer.close()
+        """Close the files until they are needed, unless there is a writer.
+
+        It has what is not committed, or it may be merging: files of a merge that goes on beside an index that
+        was opened meanwhile would stay for good.
+        """
+        if not self._writer.is_open:
             self._searcher = self._index = None
 
     def view(self) -> LexicalView:
