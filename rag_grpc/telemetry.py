@@ -225,12 +225,13 @@ def _each(collections: list[CollectionStats]) -> Iterator[GaugeMetricFamily]:
         yield family
     dead = _by_collection("graph_dead_ratio", "Share of the graph that is dead; at a quarter it is rebuilt")
     age = _by_collection("snapshot_age_seconds", "Time since the graph was last saved")
+    replay = _by_collection("replay_seconds", "What a start would take to put into the graph what came since")
     for each in collections:
         dead.add_metric((each.name,), each.graph_dead / each.graph if each.graph else 0.0)
         if each.snapshot_time is not None:
             age.add_metric((each.name,), max(0.0, time.time() - each.snapshot_time / 1e9))
-    yield dead
-    yield age
+        replay.add_metric((each.name,), each.replay_seconds)
+    yield from (dead, age, replay)
 
 
 def _by_collection(name: str, text: str) -> GaugeMetricFamily:

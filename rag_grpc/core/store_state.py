@@ -20,7 +20,8 @@ class CollectionStats:
     """What a dashboard wants to know of one collection.
 
     `graph` counts chunks in the graph, dead ones included, `graph_dead` the dead ones, `tail` those that
-    are searched exactly because they are not in the graph yet. `snapshot_time` is None where there is none.
+    are searched exactly because they are not in the graph yet. `snapshot_time` is None where there is none;
+    `replay_seconds` is what a start would take to put into the graph what came since.
     """
 
     name: str
@@ -30,6 +31,7 @@ class CollectionStats:
     graph_dead: int = 0
     tail: int = 0
     snapshot_time: int | None = None
+    replay_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

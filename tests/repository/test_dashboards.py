@@ -76,6 +76,7 @@ NOT_SHOWN = {
     "rag_canary_interval_seconds": "alerts look at it",
     "rag_canary_questions": "it changes with the file, and that is known to whoever changed it",
     "rag_canary_runs_total": "when the last one was is shown",
+    "rag_collection_snapshot_age_seconds": "what a start would put in again is shown, which says more",
     "rag_graph_chunks": "shown by collection",
     "rag_graph_dead_chunks": "shown by collection",
     "rag_tail_chunks": "shown by collection",

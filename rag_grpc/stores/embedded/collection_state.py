@@ -19,6 +19,7 @@ import structlog
 
 from rag_grpc.core.errors import CollectionNotFound, NotReady
 from rag_grpc.core.models import Collection, CollectionCounts
+from rag_grpc.core.store_state import CollectionStats
 from rag_grpc.stores.embedded.awake_words import AwakeWords
 from rag_grpc.stores.embedded.dense_index import DenseIndex
 from rag_grpc.stores.embedded.dense_search import DenseView
@@ -247,3 +248,23 @@ class CollectionState:
         """Return the oldest seq that a search under way, or one that begins now, can see."""
         with self._lock:
             return min(self._in_use, default=self.view.seq)
+
+    @property
+    def replay_seconds(self) -> float:
+        """How long a start would take to put into the graph what its last snapshot lacks. Any thread."""
+        index = self.index
+        return self.births * index.pace.alone if index.graph is not None else 0.0
+
+    def stats(self) -> CollectionStats:
+        """Counts for dashboards. Any thread."""
+        view, index, graph = self.view, self.index, self.index.graph
+        return CollectionStats(
+            name=self.collection.name,
+            documents=view.counts.documents,
+            chunks=view.counts.chunks,
+            graph=0 if graph is None else len(graph),
+            graph_dead=0 if graph is None else graph.marked,
+            tail=index.tail,
+            snapshot_time=self.snapshot_time,
+            replay_seconds=self.replay_seconds,
+        )

@@ -14,7 +14,7 @@ from rag_grpc.core.errors import CollectionNotFound, StorageFault
 from rag_grpc.core.models import CollectionCounts, CollectionSpec
 from rag_grpc.core.ports import HitCodec, MetadataCodec, Telemetry
 from rag_grpc.core.searches import Search
-from rag_grpc.core.store_state import CollectionStats, StoreStats
+from rag_grpc.core.store_state import StoreStats
 from rag_grpc.stores.embedded.awake_words import AwakeWords
 from rag_grpc.stores.embedded.collection_rows import insert_collection, read_collections
 from rag_grpc.stores.embedded.collection_state import CollectionState
@@ -277,22 +277,8 @@ class Engine:
 
     def stats(self) -> StoreStats:
         """Counts for dashboards."""
-        collections = []
-        for state in list(self.states.values()):
-            view, graph = state.view, state.index.graph
-            collections.append(
-                CollectionStats(
-                    name=state.collection.name,
-                    documents=view.counts.documents,
-                    chunks=view.counts.chunks,
-                    graph=0 if graph is None else len(graph),
-                    graph_dead=0 if graph is None else graph.marked,
-                    tail=state.index.tail,
-                    snapshot_time=state.snapshot_time,
-                )
-            )
         return StoreStats(
-            collections=tuple(collections),
+            collections=tuple(state.stats() for state in list(self.states.values())),
             writes_waiting=self.writer.waiting,
             searches_waiting=self.searches.waiting,
             disk_free_bytes=self._folder.free_bytes() if self.states else None,

@@ -61,7 +61,9 @@ def test_what_happens_is_counted(telemetry: tuple[PrometheusTelemetry, Collector
 def test_sizes_are_asked_for_at_each_scrape() -> None:
     now = time.time_ns()
     store = CountedStore(
-        CollectionStats("a", 3, 30, graph=20, graph_dead=5, tail=10, snapshot_time=now - 60 * 10**9),
+        CollectionStats(
+            "a", 3, 30, graph=20, graph_dead=5, tail=10, snapshot_time=now - 60 * 10**9, replay_seconds=2.5
+        ),
         CollectionStats("b", 1, 2),
         writes_waiting=4,
         disk_free_bytes=1000,
@@ -79,6 +81,8 @@ def test_sizes_are_asked_for_at_each_scrape() -> None:
         ("rag_collection_graph_dead_ratio", {"collection": "a"}, 0.25),
         ("rag_collection_graph_dead_ratio", {"collection": "b"}, 0),
         ("rag_collection_snapshot_age_seconds", {"collection": "b"}, None),
+        ("rag_collection_replay_seconds", {"collection": "a"}, 2.5),
+        ("rag_collection_replay_seconds", {"collection": "b"}, 0),
     ):
         assert registry.get_sample_value(name, labels) == value, name
     age = registry.get_sample_value("rag_collection_snapshot_age_seconds", {"collection": "a"})

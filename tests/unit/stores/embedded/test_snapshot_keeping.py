@@ -139,3 +139,28 @@ async def test_a_snapshot_is_due_by_what_rows_take_by_themselves(
         monkeypatch.setattr(state, "births", births)
         assert keeper.is_due(state) is due
     monkeypatch.setattr(state, "births", 0)
+
+
+async def test_what_a_start_would_put_in_again_is_told(tmp_path: Path) -> None:
+    settings = EmbeddedSettings(
+        index=IndexParameters(graph_from=8), disk_reserve_bytes=0, snapshot_seconds=3600
+    )
+    store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), settings=settings)
+    await store.open()
+    await store.create_collection(spec(), "")
+    try:
+        assert store.stats().collections[0].replay_seconds == 0  # there is no graph
+        await fill(store)
+        (state,) = store._engine.states.values()
+        await eventually(lambda: state.index.tail == 0)
+        assert store.stats().collections[0].replay_seconds == DOCUMENTS * state.index.pace.alone > 0
+    finally:
+        await store.close()
+    # A clean stop saved it, so that there is nothing left.
+    store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), settings=settings)
+    await store.open()
+    try:
+        assert store.stats().collections[0].snapshot_time is not None
+        assert store.stats().collections[0].replay_seconds == 0
+    finally:
+        await store.close()
