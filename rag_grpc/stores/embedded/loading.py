@@ -176,6 +176,10 @@ class IndexLoader:
             state.snapshot_seq = manifest.seq
             state.snapshot_time = manifest.made_at
             state.births = state.index.tail
+            for other in verified.paths:
+                if other != path:
+                    # A kill came between it and the one that took its place.
+                    remove(other)
             log.info(
                 "snapshot_used",
                 collection=state.collection.name,

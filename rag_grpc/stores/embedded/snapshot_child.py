@@ -147,6 +147,9 @@ class SnapshotChild:
             with suppress(ChildProcessError):
                 os.waitpid(self._pid, 0)
         shutil.rmtree(self._making, ignore_errors=True)
+        if self._manifest is not None and self.obsolete:
+            # It was published after the folder had been emptied for another embedder.
+            remove(self._published)
 
 
 def content_of(state: CollectionState) -> tuple[Content, Graph]:

@@ -162,3 +162,16 @@ async def test_an_older_snapshot_serves_where_the_newest_is_damaged(saved: Path)
     assert snapshots_in(saved) == [snapshot]
     await check(store)
     await store.close()
+
+
+async def test_one_whose_place_was_taken_goes_at_the_next_start(saved: Path) -> None:
+    (snapshot,) = snapshots_in(saved)
+    newer = snapshot.with_name(f"{snapshot.name}-1")
+    shutil.copytree(snapshot, newer)
+    records = Records()
+    store = make_store(saved, records)
+    await store.open()
+    assert records.events == []
+    assert snapshots_in(saved) == [newer]
+    await check(store)
+    await store.close()
