@@ -157,11 +157,14 @@ class CollectionState:
     def words(self) -> LexicalView | None:
         """Return the words as of their last commit, None while they are made anew. Any thread."""
         self.words_used_at = monotonic()
-        if self.lexical.asleep:
+        lexical = self.view.lexical
+        # By what this view has, not by what the index is now: that can be put to sleep, or wake, in between.
+        if lexical is not None and lexical.searcher is None:
             with self.following:
                 self._ready_words(commit=False)
+                lexical = self.view.lexical
             self.words_used()
-        return self.view.lexical
+        return lexical
 
     def words_used(self) -> None:
         """Have others' indexes of words closed, where this one's is open and too many are. Any thread."""
@@ -170,9 +173,9 @@ class CollectionState:
             self._awake.used(self)
 
     def let_words_sleep(self) -> bool:
-        """Close the index of words until it is asked for, unless it is at work; say whether it is closed.
+        """Close the index of words until it is asked for, unless it is at work or has a writer.
 
-        Must not wait. Any thread.
+        Says whether there is nothing left to close here, now or later. Must not wait. Any thread.
         """
         if not self.following.acquire(blocking=False):
             return False
@@ -180,8 +183,7 @@ class CollectionState:
             if self.lexical_fault or self.dropped:
                 return True
             self.lexical.sleep()
-            with self._lock:
-                self.view = replace(self.view, lexical=self.lexical.view())
+            self._publish_words()
             return not self.lexical.awake
         finally:
             self.following.release()
@@ -202,8 +204,12 @@ class CollectionState:
             log.error("lexical_index_failed", collection=self.collection.name, error=str(error))  # noqa: TRY400
             self.withdraw_lexical("it could not be opened or committed")
             return
+        self._publish_words()
+
+    def _publish_words(self) -> None:
         with self._lock:
-            self.view = replace(self.view, lexical=self.lexical.view())
+            if not self.lexical_fault:
+                self.view = replace(self.view, lexical=self.lexical.view())
 
     def _view(self, seq: int, counts: CollectionCounts) -> View:
         lexical = None if self.lexical_fault else self.lexical.view()
@@ -249,12 +255,6 @@ class CollectionState:
         with self._lock:
             return min(self._in_use, default=self.view.seq)
 
-    @property
-    def replay_seconds(self) -> float:
-        """How long a start would take to put into the graph what its last snapshot lacks. Any thread."""
-        index = self.index
-        return self.births * index.pace.alone if index.graph is not None else 0.0
-
     def stats(self) -> CollectionStats:
         """Counts for dashboards. Any thread."""
         view, index, graph = self.view, self.index, self.index.graph
@@ -266,5 +266,6 @@ class CollectionState:
             graph_dead=0 if graph is None else graph.marked,
             tail=index.tail,
             snapshot_time=self.snapshot_time,
-            replay_seconds=self.replay_seconds,
+            # What came and went since is not put in again.
+            replay_seconds=max(0, min(self.births, view.counts.chunks)) * index.pace.alone if graph else 0.0,
         )

@@ -95,7 +95,8 @@ class SnapshotKeeper:
 
     def is_due(self, state: CollectionState) -> bool:
         """Say whether a collection wants one, now or as soon as it can be."""
-        return state.index.graph is not None and state.replay_seconds >= self._snapshot_seconds
+        replay = state.births * state.index.pace.alone
+        return state.index.graph is not None and replay >= self._snapshot_seconds
 
     def _begin(self, state: CollectionState) -> None:
         try:

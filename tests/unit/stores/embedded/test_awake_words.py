@@ -9,10 +9,11 @@ import pytest
 
 from rag_grpc.core.analysis import PlainAnalyzer
 from rag_grpc.stores.embedded.awake_words import AWAKE_AT_REST, IDLE_SECONDS, AwakeWords, WriterPlaces
-from rag_grpc.stores.embedded.lexical_index import FEW_CHANGES
+from rag_grpc.stores.embedded.lexical_index import FEW_CHANGES, LexicalIndex
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, put, spec
 from tests.contracts.store_lexical import found_by, written
+from tests.unit.stores.embedded.failing_disk import eventually
 
 COLLECTIONS = 8
 AWAKE, WRITERS = 2, 1
@@ -171,11 +172,40 @@ async def test_an_index_sleeps_when_its_writer_is_done_and_wakes_for_a_search(
         assert state.lexical.awake
         monkeypatch.setattr("rag_grpc.stores.embedded.lexical_index.IDLE_SECONDS", 0.0)
         state.rest_words()
-        assert state.let_words_sleep()
+        await eventually(state.let_words_sleep)
         assert state.lexical.asleep
         slept_at = state.words_used_at
         assert "d" in await found_by(store, collection, "w7")
         assert state.lexical.awake
         assert state.words_used_at > slept_at
+    finally:
+        await store.close()
+
+
+async def test_words_that_are_put_to_sleep_in_the_middle_of_a_count_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), analyzer=PlainAnalyzer())
+    await store.open()
+    try:
+        collection = await store.create_collection(spec(), "")
+        await put(store, collection, written("d", "lion tiger"))
+        assert await found_by(store, collection, "lion") == ["d"]
+        (state,) = store._engine.states.values()
+        monkeypatch.setattr("rag_grpc.stores.embedded.lexical_index.IDLE_SECONDS", 0.0)
+        state.rest_words()
+        is_asleep = vars(LexicalIndex)["asleep"].fget
+
+        def asleep_soon(index: LexicalIndex) -> bool:
+            answer: bool = is_asleep(index)
+            state.let_words_sleep()
+            return answer
+
+        for _ in range(2):
+            with monkeypatch.context() as patched:
+                patched.setattr(LexicalIndex, "asleep", property(asleep_soon))
+                counts = await store.word_counts(collection, ["lion"])
+            assert counts.chunks == counts.counts["lion"] == 1
+            await eventually(state.let_words_sleep)
     finally:
         await store.close()

@@ -16,8 +16,10 @@ import structlog
 from rag_grpc.stores.embedded import snapshot_child, snapshot_keeping
 from rag_grpc.stores.embedded.dense_index import IndexParameters
 from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
+from rag_grpc.stores.embedded.snapshot_child import SnapshotChild
 from rag_grpc.stores.embedded.store import EmbeddedStore
 from tests.contracts.fakes import JsonCodec, Records, prepared, put, spec
+from tests.process.snapshot_folder import snapshots_in
 from tests.unit.stores.embedded.failing_disk import eventually
 
 DOCUMENTS = 40
@@ -45,8 +47,8 @@ def ignored_children() -> Iterator[None]:
     signal.signal(signal.SIGCHLD, before)
 
 
-async def fill(store: EmbeddedStore) -> None:
-    rows = np.random.default_rng(1).normal(size=(DOCUMENTS, 4)).astype(np.float32)
+async def fill(store: EmbeddedStore, seed: int = 1) -> None:
+    rows = np.random.default_rng(seed).normal(size=(DOCUMENTS, 4)).astype(np.float32)
     for number, row in enumerate(rows):
         await put(store, store.collection("things"), prepared(f"d-{number:02}", row))
 
@@ -153,7 +155,13 @@ async def test_what_a_start_would_put_in_again_is_told(tmp_path: Path) -> None:
         await fill(store)
         (state,) = store._engine.states.values()
         await eventually(lambda: state.index.tail == 0)
-        assert store.stats().collections[0].replay_seconds == DOCUMENTS * state.index.pace.alone > 0
+        await fill(store, seed=2)
+        await eventually(lambda: state.index.tail == 0)
+        # As many came a second time in their place, which a start does not see.
+        assert state.births == 2 * DOCUMENTS
+        await eventually(
+            lambda: store.stats().collections[0].replay_seconds == DOCUMENTS * state.index.pace.alone > 0
+        )
     finally:
         await store.close()
     # A clean stop saved it, so that there is nothing left.
@@ -164,3 +172,25 @@ async def test_what_a_start_would_put_in_again_is_told(tmp_path: Path) -> None:
         assert store.stats().collections[0].replay_seconds == 0
     finally:
         await store.close()
+
+
+async def test_one_that_nobody_wants_any_more_goes_however_far_it_came(tmp_path: Path) -> None:
+    settings = EmbeddedSettings(
+        index=IndexParameters(graph_from=8), disk_reserve_bytes=0, snapshot_seconds=3600
+    )
+    store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), settings=settings)
+    await store.open()
+    await store.create_collection(spec(), "")
+    await fill(store)
+    (state,) = store._engine.states.values()
+    await eventually(lambda: state.index.tail == 0)
+    child = SnapshotChild(state, store._engine._folder, settings.index)
+    await eventually(lambda: child.finished() or child._sealing is not None)
+    side, state.side = state.side, state.side.other("another-fingerprint")
+    assert child._sealing is not None
+    child._sealing.join()
+    assert len(snapshots_in(tmp_path)) == 1
+    child.stop()
+    assert snapshots_in(tmp_path) == []
+    state.side = side
+    await store.close()
