@@ -259,7 +259,14 @@ def main() -> int:
     failed = sum(len(each.failures) for each in callers)
     print(f"memory of the last minutes to those after the first five: {growth:.3f} (at most {GROWTH})")
     if arguments.json:
-        figures = {"processors": os.cpu_count(), "growth": growth, "minutes": asdict(minutes), "calls": calls}
+        figures = {
+            "processors": os.cpu_count(),
+            "documents": arguments.documents,
+            "times": arguments.times,
+            "growth": growth,
+            "minutes": asdict(minutes),
+            "calls": calls,
+        }
         arguments.json.write_text(json.dumps(figures, indent=1))
     return 1 if growth > GROWTH or failed else 0
 
