@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from time import monotonic, perf_counter
 
@@ -37,6 +38,7 @@ from rag_grpc.stores.embedded.room import Room
 from rag_grpc.stores.embedded.search_threads import SearchThreads
 from rag_grpc.stores.embedded.shadow_writes import ShadowWrites
 from rag_grpc.stores.embedded.shadows import Shadows
+from rag_grpc.stores.embedded.store_thread import StoreThread
 from rag_grpc.stores.embedded.tails import TailBounds
 from rag_grpc.stores.embedded.write_health import WriteHealth
 from rag_grpc.stores.embedded.writer import Writer
@@ -85,6 +87,7 @@ class Engine:
         self.writer = Writer(self._commits, self._keep_house)
         self.shadows = self._shadows()
         self.searches = self._search_threads(telemetry, packing)
+        self._pages = StoreThread(target=self._regain_large_pages, name="pages")
 
     def _follower(self, health: WriteHealth, right_of_way: RightOfWay) -> IndexFollower:
         return IndexFollower(
@@ -177,11 +180,20 @@ class Engine:
         self.searches.start()
         self.writer.start()
         self._indexes.start(self.writer.post)
+        self._pages.start()
 
     def wait_until_caught_up(self) -> None:
         """Wait until no graph lacks so many chunks that searches would be slow. Blocks."""
         bounds = [(state, self._tails.at_start(state.collection.dimension)) for state in self.states.values()]
         self._indexes.wait_for_tails(bounds, timeout=None)
+
+    def _regain_large_pages(self) -> None:
+        """Move what was loaded into large pages, beside the searches."""
+        for state in list(self.states.values()):
+            graph = state.index.graph
+            if graph is not None:
+                with suppress(OSError):  # no file to spare to read of the process's memory: it does without
+                    graph.regain_large_pages()
 
     def stop(self) -> None:
         """Finish what was submitted, save the graphs, release everything. Blocks."""
@@ -189,6 +201,8 @@ class Engine:
         self.searches.stop()
         self.writer.stop()
         self._indexes.stop()
+        if self._pages.ident is not None:
+            self._pages.join()
         save_all(self.states.values(), self._folder, self._settings.index)
         self.abandon()
 

@@ -157,7 +157,7 @@ class Graph:
             )
         else:
             self._index.load_index(str(file), max_elements=capacity + EMPTY_SLOTS)
-        self._have_large_pages(filled=file is not None)
+        self._have_large_pages(filled=False)
         # The breadth of a search is state of the whole index, so it is fixed at the smallest, and a search
         # asks for max(k, ef) neighbours instead: the same result at the same cost.
         self._index.set_ef(1)
@@ -185,10 +185,12 @@ class Graph:
             self.covered = covered
 
     def regain_large_pages(self) -> None:
-        """Have large pages again after a fork, as other graphs of this size or more have then. Any thread.
+        """Have large pages after loading, and again after a fork. Any thread; takes a while.
 
-        What was written to while the child lived was copied in small ones: after a second of documents the
-        whole graph, and the kernel's own thread makes 16 MB of them large in ten seconds, if any.
+        Other graphs of this size or more have them then, too. A start does not wait for it: for a million
+        chunks of 128 dimensions, 800 MB, it takes longer than to load them. What was written to while a child
+        lived was copied in small pages: after a second of documents the whole graph, and the kernel's own
+        thread makes 16 MB of them large in ten seconds, if any.
         """
         self._have_large_pages(filled=True)
 

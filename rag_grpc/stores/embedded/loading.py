@@ -159,9 +159,11 @@ class IndexLoader:
             ids = np.array([each[0] for each in rows], dtype=np.int64)
             contents = np.array([each[1] for each in rows], dtype=np.int64)
             vectors = np.frombuffer(b"".join([each[2] for each in rows]), dtype="<f4")
-            living = ~np.isin(contents, dead)
-            vectors = vectors.reshape(len(rows), collection.dimension)[living]
-            index.load(ids[living], contents[living], vectors)
+            vectors = vectors.reshape(len(rows), collection.dimension)
+            if len(dead):
+                living = ~np.isin(contents, dead)
+                ids, contents, vectors = ids[living], contents[living], vectors[living]
+            index.load(ids, contents, vectors)
 
     def _adopt_snapshot(self, state: CollectionState, verified: VerifiedBeside) -> None:
         """Take the newest snapshot that can be trusted; remove the others."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import platform
 import re
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -14,8 +16,12 @@ import numpy as np
 import pytest
 
 from rag_grpc.core.models import Metric
+from rag_grpc.stores.embedded.dense_index import IndexParameters
+from rag_grpc.stores.embedded.embedded_settings import EmbeddedSettings
 from rag_grpc.stores.embedded.graph import Graph
 from rag_grpc.stores.embedded.large_pages import LEAST_BYTES, ask_for_large_pages
+from rag_grpc.stores.embedded.store import EmbeddedStore
+from tests.contracts.fakes import JsonCodec, Records, find, prepared, put, spec
 
 pytestmark = pytest.mark.skipif(
     not Path("/sys/kernel/mm/transparent_hugepage/enabled").exists(), reason="this kernel has none"
@@ -98,6 +104,58 @@ def test_a_graph_has_them_again_after_a_fork() -> None:
         pytest.skip("this kernel has none to give, or not at once")
     assert beside < first
     assert again >= first
+
+
+def graph_that_is_loaded(file: Path) -> tuple[int, int]:
+    """Load a graph; gives the KiB in large pages then, and after they were asked for."""
+    made = Graph(dimension=1024, metric=Metric.COSINE, m=4, ef_construction=8, capacity=8192)
+    rows = np.random.default_rng(0).normal(size=(8192, 1024)).astype(np.float32)
+    made.add(np.arange(8192), rows, 8192, threads=2)
+    made.save(file)
+    del made
+    graph = Graph(dimension=1024, metric=Metric.COSINE, m=4, ef_construction=8, capacity=8192, file=file)
+    loaded = large_kilobytes()
+    graph.regain_large_pages()
+    labels, _, _ = graph.nearest(rows[7:8], 1)
+    assert len(labels[0]) == 1
+    return loaded, large_kilobytes()
+
+
+def test_a_graph_that_was_loaded_has_them_when_it_asks(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        loaded, asked = fresh.submit(graph_that_is_loaded, tmp_path / "graph.bin").result(60)
+    if _kernel() < COLLAPSES_FROM:
+        pytest.skip("this kernel makes none at once")
+    assert asked - loaded >= 8192 * 4 * 0.9
+
+
+async def test_a_start_asks_for_them_without_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = EmbeddedSettings(index=IndexParameters(graph_from=8), disk_reserve_bytes=0)
+    asking, go_on = threading.Event(), threading.Event()
+    asked: list[int] = []
+
+    def regain(graph: Graph) -> None:
+        asked.append(len(graph))
+        asking.set()
+        go_on.wait(10)
+
+    for begun in (True, False):
+        if not begun:
+            monkeypatch.setattr(Graph, "regain_large_pages", regain)
+        store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), settings=settings)
+        await store.open()
+        if begun:
+            await store.create_collection(spec("without"), "")
+            collection = await store.create_collection(spec(), "")
+            for number, row in enumerate(np.eye(40, 4, dtype=np.float32) + 0.1):
+                await put(store, collection, prepared(f"d-{number:02}", row))
+        else:
+            # It answers while that goes on.
+            assert await asyncio.to_thread(asking.wait, 10)
+            assert (await find(store, store.collection("things"), (1, 0, 0, 0))).hits
+            go_on.set()
+        await store.close()
+    assert asked == [40]
 
 
 def test_small_memory_is_left_alone() -> None:
