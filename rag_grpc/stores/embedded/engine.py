@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from time import monotonic, perf_counter
 
@@ -33,12 +32,12 @@ from rag_grpc.stores.embedded.lexical_keeping import LexicalKeeper
 from rag_grpc.stores.embedded.lexical_rows import LexicalLoader
 from rag_grpc.stores.embedded.loading import IndexLoader
 from rag_grpc.stores.embedded.packed_hits import HitPacker
+from rag_grpc.stores.embedded.page_thread import PageThread
 from rag_grpc.stores.embedded.right_of_way import RightOfWay
 from rag_grpc.stores.embedded.room import Room
 from rag_grpc.stores.embedded.search_threads import SearchThreads
 from rag_grpc.stores.embedded.shadow_writes import ShadowWrites
 from rag_grpc.stores.embedded.shadows import Shadows
-from rag_grpc.stores.embedded.store_thread import StoreThread
 from rag_grpc.stores.embedded.tails import TailBounds
 from rag_grpc.stores.embedded.write_health import WriteHealth
 from rag_grpc.stores.embedded.writer import Writer
@@ -87,7 +86,7 @@ class Engine:
         self.writer = Writer(self._commits, self._keep_house)
         self.shadows = self._shadows()
         self.searches = self._search_threads(telemetry, packing)
-        self._pages = StoreThread(target=self._regain_large_pages, name="pages")
+        self._pages = PageThread(self.states)
 
     def _follower(self, health: WriteHealth, right_of_way: RightOfWay) -> IndexFollower:
         return IndexFollower(
@@ -187,22 +186,13 @@ class Engine:
         bounds = [(state, self._tails.at_start(state.collection.dimension)) for state in self.states.values()]
         self._indexes.wait_for_tails(bounds, timeout=None)
 
-    def _regain_large_pages(self) -> None:
-        """Move what was loaded into large pages, beside the searches."""
-        for state in list(self.states.values()):
-            graph = state.index.graph
-            if graph is not None:
-                with suppress(OSError):  # no file to spare to read of the process's memory: it does without
-                    graph.regain_large_pages()
-
     def stop(self) -> None:
         """Finish what was submitted, save the graphs, release everything. Blocks."""
         self._indexes.release_waiters()
         self.searches.stop()
         self.writer.stop()
         self._indexes.stop()
-        if self._pages.ident is not None:
-            self._pages.join()
+        self._pages.stop()
         save_all(self.states.values(), self._folder, self._settings.index)
         self.abandon()
 

@@ -157,7 +157,7 @@ class Graph:
             )
         else:
             self._index.load_index(str(file), max_elements=capacity + EMPTY_SLOTS)
-        self._have_large_pages(filled=False)
+        ask_for_large_pages(self._least_bytes())
         # The breadth of a search is state of the whole index, so it is fixed at the smallest, and a search
         # asks for max(k, ef) neighbours instead: the same result at the same cost.
         self._index.set_ef(1)
@@ -179,24 +179,25 @@ class Graph:
             needed = len(self) + len(ids)
             if needed > self._index.max_elements:
                 self._index.resize_index(int(needed * GROWTH) + EMPTY_SLOTS)
-                self._have_large_pages(filled=False)
+                ask_for_large_pages(self._least_bytes())
             if len(ids):
                 self._index.add_items(rows, ids.astype(np.uint64), num_threads=threads)
             self.covered = covered
 
-    def regain_large_pages(self) -> None:
-        """Have large pages after loading, and again after a fork. Any thread; takes a while.
+    def regain_large_pages(self, go_on: Callable[[], bool] = lambda: True) -> None:
+        """Have large pages after loading, and again after a fork, while `go_on`. Any thread; takes a while.
 
         Other graphs of this size or more have them then, too. A start does not wait for it: for a million
         chunks of 128 dimensions, 800 MB, it takes longer than to load them. What was written to while a child
         lived was copied in small pages: after a second of documents the whole graph, and the kernel's own
         thread makes 16 MB of them large in ten seconds, if any.
         """
-        self._have_large_pages(filled=True)
+        ask_for_large_pages(self._least_bytes(), filled=True, go_on=go_on)
 
-    def _have_large_pages(self, *, filled: bool) -> None:
+    def _least_bytes(self) -> int:
+        """What the one piece of memory has at least that holds vectors and links."""
         slot = 4 * self.dimension + 8 * int(self._index.M) + 12
-        ask_for_large_pages(int(self._index.max_elements) * slot, filled=filled)
+        return int(self._index.max_elements) * slot
 
     def mark_dead(self, ids: Ids) -> None:
         """Keep these chunks, which are in the graph and not marked, out of all later searches."""

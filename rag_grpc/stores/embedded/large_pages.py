@@ -13,7 +13,7 @@ An operator turns it off by `never` in /sys/kernel/mm/transparent_hugepage/enabl
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from time import perf_counter, sleep
@@ -32,12 +32,12 @@ _COLLAPSE: Final = 25
 _MAPS: Final = Path("/proc/self/maps")
 
 
-def ask_for_large_pages(least: int, *, filled: bool = False) -> int:
+def ask_for_large_pages(least: int, *, filled: bool = False, go_on: Callable[[], bool] = lambda: True) -> int:
     """Ask that memory mapped in pieces of at least `least` bytes has large pages; return for how many.
 
     `filled` has what is in them moved there now, piece by piece, with a rest after each for whoever reads
-    it meanwhile and has to wait; otherwise only what is not in use yet gets them. Nothing comes of it where
-    the system has none.
+    it meanwhile and has to wait, while `go_on` says so; otherwise only what is not in use yet gets them.
+    Nothing comes of it where the system has none.
     """
     madvise = _madvise()
     if madvise is None or least < LEAST_BYTES:
@@ -46,14 +46,16 @@ def ask_for_large_pages(least: int, *, filled: bool = False) -> int:
     for start, size in _mappings(least):
         asked += madvise(start, size, _HUGEPAGE) == 0
         if filled:
-            _collapse(madvise, start, size)
+            _collapse(madvise, start, size, go_on)
     return asked
 
 
-def _collapse(madvise: Any, start: int, size: int) -> None:
+def _collapse(madvise: Any, start: int, size: int, go_on: Callable[[], bool]) -> None:
     # Only what is whole between two bounds of large pages can be one.
     first, end = -(-start // PIECE_BYTES) * PIECE_BYTES, start + size
     for place in range(first, end - PIECE_BYTES + 1, PIECE_BYTES):
+        if not go_on():
+            return
         began = perf_counter()
         madvise(place, PIECE_BYTES, _COLLAPSE)
         sleep(perf_counter() - began)

@@ -9,6 +9,8 @@ import platform
 import re
 import signal
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -106,8 +108,8 @@ def test_a_graph_has_them_again_after_a_fork() -> None:
     assert again >= first
 
 
-def graph_that_is_loaded(file: Path) -> tuple[int, int]:
-    """Load a graph; gives the KiB in large pages then, and after they were asked for."""
+def graph_that_is_loaded(file: Path) -> tuple[int, int, int]:
+    """Load a graph; gives the KiB in large pages then, after five pages, and after all were asked for."""
     made = Graph(dimension=1024, metric=Metric.COSINE, m=4, ef_construction=8, capacity=8192)
     rows = np.random.default_rng(0).normal(size=(8192, 1024)).astype(np.float32)
     made.add(np.arange(8192), rows, 8192, threads=2)
@@ -115,29 +117,34 @@ def graph_that_is_loaded(file: Path) -> tuple[int, int]:
     del made
     graph = Graph(dimension=1024, metric=Metric.COSINE, m=4, ef_construction=8, capacity=8192, file=file)
     loaded = large_kilobytes()
+    pages = iter(range(5))
+    graph.regain_large_pages(lambda: next(pages, None) is not None)
+    begun = large_kilobytes()
     graph.regain_large_pages()
     labels, _, _ = graph.nearest(rows[7:8], 1)
     assert len(labels[0]) == 1
-    return loaded, large_kilobytes()
+    return loaded, begun, large_kilobytes()
 
 
 def test_a_graph_that_was_loaded_has_them_when_it_asks(tmp_path: Path) -> None:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-        loaded, asked = fresh.submit(graph_that_is_loaded, tmp_path / "graph.bin").result(60)
+        loaded, begun, asked = fresh.submit(graph_that_is_loaded, tmp_path / "graph.bin").result(60)
     if _kernel() < COLLAPSES_FROM:
         pytest.skip("this kernel makes none at once")
     assert asked - loaded >= 8192 * 4 * 0.9
+    assert begun - loaded <= 5 * 2048
 
 
 async def test_a_start_asks_for_them_without_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = EmbeddedSettings(index=IndexParameters(graph_from=8), disk_reserve_bytes=0)
-    asking, go_on = threading.Event(), threading.Event()
+    asking = threading.Event()
     asked: list[int] = []
 
-    def regain(graph: Graph) -> None:
+    def regain(graph: Graph, go_on: Callable[[], bool]) -> None:
         asked.append(len(graph))
         asking.set()
-        go_on.wait(10)
+        while go_on():
+            time.sleep(0.01)
 
     for begun in (True, False):
         if not begun:
@@ -150,10 +157,9 @@ async def test_a_start_asks_for_them_without_waiting(tmp_path: Path, monkeypatch
             for number, row in enumerate(np.eye(40, 4, dtype=np.float32) + 0.1):
                 await put(store, collection, prepared(f"d-{number:02}", row))
         else:
-            # It answers while that goes on.
+            # It answers while that goes on, and its stop ends it.
             assert await asyncio.to_thread(asking.wait, 10)
             assert (await find(store, store.collection("things"), (1, 0, 0, 0))).hits
-            go_on.set()
         await store.close()
     assert asked == [40]
 
