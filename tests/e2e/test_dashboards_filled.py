@@ -35,7 +35,6 @@ MAY_BE_EMPTY = {
     "Evaluations": "nobody evaluated",
     "Questions from the page": "nobody asks in a browser here",
     "Tokens": "no model is asked here",
-    "Age of snapshots": "a graph as small as this is saved at the stop",
 }
 """Panels without anything to show in a server that is well, and why."""
 
