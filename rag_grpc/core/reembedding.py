@@ -160,6 +160,7 @@ class Reembedding:
             await self._approach(collection, work)
             async with self._lanes.barrier(collection.id):
                 await work.down_to(0)
+                await work.count()
                 after = await work.shadow.swap()
             # What a caller who left had submitted may have come in between: then there is one more round.
             if after is not None:
@@ -182,7 +183,7 @@ class Reembedding:
 
 @dataclass(slots=True)
 class _Work:
-    """The pages of one job: how many chunks are left, and how fast they go."""
+    """The pages of one job: how many chunks are left of those that were counted, and how fast they go."""
 
     store: Store
     embedding: EmbeddingQueue
@@ -192,6 +193,7 @@ class _Work:
     target: Target
     progress: Progress
     left: int = 0
+    counted: int = 0
     kept: int = 0
     page_chunks: int = field(default_factory=lambda: FIRST_PAGE)
     nearly_done: bool = False
@@ -232,6 +234,8 @@ class _Work:
         self.left = await self.shadow.left()
         ended = time.monotonic()
         self._count_not_before = ended + max(0.5, COUNT_SHARE * (ended - began))
+        # Of the same moment: documents that come until the next count would pass for done.
+        self.counted = self.store.counts(self.collection).chunks
         self._tell()
 
     def _note(self, chunks: int, seconds: float) -> None:
@@ -246,7 +250,7 @@ class _Work:
     def _tell(self) -> None:
         total = self.store.counts(self.collection).chunks
         self.progress.total = total
-        self.progress.done = max(0, total - self.left)
+        self.progress.done = min(total, max(0, self.counted - self.left))
 
     async def _embedded(
         self, contents: Sequence[StoredContent]

@@ -167,6 +167,28 @@ async def test_every_document_is_found_by_the_new_embedder(house: House) -> None
     assert len(query) == 5
 
 
+async def test_what_comes_meanwhile_does_not_pass_for_done(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.put(text("a"), text("b", "wait"))
+    async with house.reembedding.watching("words", "new") as job:
+        await entered(house.new)
+        assert (job.progress.done, job.progress.total) == (0, 2)
+        await house.put(*(text(f"d{number}") for number in range(50)))
+        done, embed = [], house.new.embed
+
+        def noted(texts: Sequence[str]) -> NDArray[np.float32]:
+            done.append(job.progress.done)
+            return embed(texts)
+
+        monkeypatch.setattr(house.new, "embed", noted)
+        house.new.opened.set()
+        await asyncio.shield(job.task)
+        assert done[0] == 2
+        assert done == sorted(done)
+        assert (job.progress.done, job.progress.total) == (52, 52)
+
+
 async def test_what_comes_again_is_unchanged(house: House) -> None:
     drafts = [
         text("a", "one line\nanother line"),
