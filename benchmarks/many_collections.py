@@ -68,8 +68,7 @@ def measure(count: int, idle: float) -> Costs:
         settings = {"RAG_DATA_DIR": f"{folder}/data"}
         fill, filled = _filled(count, settings, vectors)
         began = time.perf_counter()
-        stack = ExitStack()
-        with stack:
+        with ExitStack() as stack:
             server = stack.enter_context(child_server(**settings))
             start = time.perf_counter() - began
             started, idle_started = _rested(server, idle)

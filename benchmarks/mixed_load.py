@@ -227,6 +227,27 @@ def measure(minutes: int, documents: int, times: float) -> tuple[Minutes, list[C
     return found, callers
 
 
+def _shown(callers: list[Caller]) -> dict[str, dict[str, object]]:
+    """Print a table of the calls, and return it."""
+    calls: dict[str, dict[str, object]] = {}
+    for each in callers:
+        ordered = sorted(each.seconds)
+        median, p99 = statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
+        calls[each.name] = {
+            "calls": len(ordered),
+            "median": median,
+            "p99": p99,
+            "failures": each.failures[:10],
+        }
+        print(
+            f"{each.name:18} {len(ordered):7,} calls, median {median * 1e3:7.2f} ms,"
+            f" p99 {p99 * 1e3:8.2f} ms, {len(each.failures)} failed"
+        )
+        for failure in each.failures[:3]:
+            print(f"    {failure}")
+    return calls
+
+
 def main() -> int:
     """Measure, print a line a minute and a table of the calls."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -240,21 +261,7 @@ def main() -> int:
             f"--minutes: at least {FIRST_MINUTES + 2}, of which the first {FIRST_MINUTES} do not count"
         )
     minutes, callers = measure(arguments.minutes, arguments.documents, arguments.times)
-    calls = {}
-    for each in callers:
-        ordered = sorted(each.seconds)
-        calls[each.name] = {
-            "calls": len(ordered),
-            "median": statistics.median(ordered),
-            "p99": ordered[int(len(ordered) * 0.99)],
-            "failures": each.failures[:10],
-        }
-        print(
-            f"{each.name:18} {len(ordered):7,} calls, median {statistics.median(ordered) * 1e3:7.2f} ms,"
-            f" p99 {ordered[int(len(ordered) * 0.99)] * 1e3:8.2f} ms, {len(each.failures)} failed"
-        )
-        for failure in each.failures[:3]:
-            print(f"    {failure}")
+    calls = _shown(callers)
     growth = minutes.growth()
     failed = sum(len(each.failures) for each in callers)
     print(f"memory of the last minutes to those after the first five: {growth:.3f} (at most {GROWTH})")

@@ -2,8 +2,9 @@
 
 An open index of tantivy's keeps a thread that reads its list of segments twice a second, though
 nobody asked for that; a writer keeps six threads and some megabytes. Opening one takes half a
-millisecond, a writer a few. So of a thousand collections those that were used last are open, and of those
-that nobody has used for a while few are: their threads were half of what an idle server took.
+millisecond, a writer a few. So of a thousand collections those that were used last are open,
+and of those that nobody has used for a while few are: their threads were half of what an idle
+server took.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ class Sleeper(Protocol):
     words_used_at: float
 
     def let_words_sleep(self) -> bool:
-        """Close the index of words until it is asked for, and say whether it is closed. Must not wait."""
+        """Close the index of words until it is asked for, unless it is at work or has a writer.
+
+        Says whether there is nothing left to close. Must not wait.
+        """
 
     def rest_words(self) -> None:
         """Close a writer that nobody has used for a while."""

@@ -1,14 +1,14 @@
 """The writer of one index of words, while it is open, and its place among those that may stay so.
 
-A writer of tantivy's holds memory and six threads, and it merges segments, of which each
-commit makes one. Whoever lets go of it cuts merges off: what they leave is cleared by the next writer of
-the same open index, and stays where the index was opened anew; they begin again after the next
-commit. An index whose every commit closes its writer would never
-have any merged: after 200 commits it had 200 segments in 1,239 files, which took five
-times as long as with merges. So what is closed on the way is *finished*: its merges are waited for while
-the GIL is free, tens of milliseconds for small segments, seconds for hundreds of thousands
-of chunks, which are merged once in hundreds of commits. Only who is to forget the index, or
-ends the process, *closes* it.
+A writer of tantivy's holds memory and six threads, and it merges segments, of which each commit
+makes one. Whoever lets go of it cuts merges off: what they leave is cleared by the next writer
+of the same open index, and stays where the index was opened anew; they begin again after the
+next commit. An index whose every commit closes its writer would never have any merged: after
+200 commits it had 200 segments in 1,239 files, which took five times as long as with merges. So
+what is closed on the way is *finished*: its merges are waited for while the GIL is free, tens
+of milliseconds for small segments, seconds for hundreds of thousands of chunks, which are
+merged once in hundreds of commits. Only who is to forget the index, or ends the process,
+*closes* it.
 """
 
 from __future__ import annotations

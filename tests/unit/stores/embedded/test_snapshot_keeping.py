@@ -23,20 +23,24 @@ from tests.process.snapshot_folder import snapshots_in
 from tests.unit.stores.embedded.failing_disk import eventually
 
 DOCUMENTS = 40
+PARAMETERS = IndexParameters(graph_from=8)
+
+
+async def opened(path: Path, *, snapshot_seconds: float) -> EmbeddedStore:
+    settings = EmbeddedSettings(index=PARAMETERS, disk_reserve_bytes=0, snapshot_seconds=snapshot_seconds)
+    store = EmbeddedStore(path, codec=JsonCodec(), telemetry=Records(), settings=settings)
+    await store.open()
+    return store
 
 
 @pytest.fixture
 async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EmbeddedStore]:
     """A store that makes a snapshot whenever something came, and tries again at once."""
     monkeypatch.setattr(snapshot_keeping, "RETRY_SECONDS", 0.01)
-    settings = EmbeddedSettings(
-        index=IndexParameters(graph_from=8), disk_reserve_bytes=0, snapshot_seconds=1e-9
-    )
-    opened = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), settings=settings)
-    await opened.open()
-    await opened.create_collection(spec(), "")
-    yield opened
-    await opened.close()
+    store = await opened(tmp_path, snapshot_seconds=1e-9)
+    await store.create_collection(spec(), "")
+    yield store
+    await store.close()
 
 
 @pytest.fixture
@@ -144,11 +148,7 @@ async def test_a_snapshot_is_due_by_what_rows_take_by_themselves(
 
 
 async def test_what_a_start_would_put_in_again_is_told(tmp_path: Path) -> None:
-    settings = EmbeddedSettings(
-        index=IndexParameters(graph_from=8), disk_reserve_bytes=0, snapshot_seconds=3600
-    )
-    store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), settings=settings)
-    await store.open()
+    store = await opened(tmp_path, snapshot_seconds=3600)
     await store.create_collection(spec(), "")
     try:
         assert store.stats().collections[0].replay_seconds == 0  # there is no graph
@@ -165,8 +165,7 @@ async def test_what_a_start_would_put_in_again_is_told(tmp_path: Path) -> None:
     finally:
         await store.close()
     # A clean stop saved it, so that there is nothing left.
-    store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), settings=settings)
-    await store.open()
+    store = await opened(tmp_path, snapshot_seconds=3600)
     try:
         assert store.stats().collections[0].snapshot_time is not None
         assert store.stats().collections[0].replay_seconds == 0
@@ -175,16 +174,12 @@ async def test_what_a_start_would_put_in_again_is_told(tmp_path: Path) -> None:
 
 
 async def test_one_that_nobody_wants_any_more_goes_however_far_it_came(tmp_path: Path) -> None:
-    settings = EmbeddedSettings(
-        index=IndexParameters(graph_from=8), disk_reserve_bytes=0, snapshot_seconds=3600
-    )
-    store = EmbeddedStore(tmp_path, codec=JsonCodec(), telemetry=Records(), settings=settings)
-    await store.open()
+    store = await opened(tmp_path, snapshot_seconds=3600)
     await store.create_collection(spec(), "")
     await fill(store)
     (state,) = store._engine.states.values()
     await eventually(lambda: state.index.tail == 0)
-    child = SnapshotChild(state, store._engine._folder, settings.index)
+    child = SnapshotChild(state, store._engine._folder, PARAMETERS)
     await eventually(lambda: child.finished() or child._sealing is not None)
     side, state.side = state.side, state.side.other("another-fingerprint")
     assert child._sealing is not None
